@@ -1,0 +1,119 @@
+"""The commands `run`, `check`, `info` and `compare`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from . import __version__
+from .errors import InputError, NumericsError
+
+# Typer names only the subclass: UsageError itself is where the Typer at hand keeps click.
+_UsageError: Any = typer.BadParameter.__mro__[1]
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+RunFile = Annotated[Path, typer.Argument(metavar="FILE", help="Run file (TOML).")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Replace a key, as in space.cells=[20,20,20]."),
+]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"carmodel {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _carmodel(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """CAR-T cell therapy of solid tumours in 3-D."""
+
+
+@app.command()
+def run(
+    file: RunFile,
+    petsc: Annotated[list[str] | None, typer.Argument(metavar="[-- PETSC...]", help="Options for PETSc.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Run directory; results/NAME-OF-FILE unless given.")
+    ] = None,
+    overrides: Overrides = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no summary.")] = False,
+) -> None:
+    """Simulate; alone or under mpirun."""
+    from .launch import launch  # brings in MPI and PETSc, which the other commands do without
+
+    raise typer.Exit(launch(file, out or Path("results") / file.stem, overrides or [], petsc or [], quiet))
+
+
+@app.command()
+def check(file: RunFile, overrides: Overrides = None) -> None:
+    """Validate a run file and print it with every default; run nothing."""
+    from .runfile import load
+
+    print(load(file, overrides or []).toml(), end="")
+
+
+@app.command()
+def info(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Run directory.")]) -> None:
+    """What ran, how long, where it ended."""
+    from .results import RunDirectory
+    from .summary import summary
+
+    print(summary(RunDirectory(folder)))
+
+
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(help="Run directory, published-format CSV file or folder, or .npz.")],
+    b: Annotated[Path, typer.Argument(help="The same; differences are relative to it.")],
+    tol: Annotated[
+        float | None, typer.Option(metavar="X", min=0.0, help="Exit with 1 when a difference is above it.")
+    ] = None,
+) -> None:
+    """Difference of A from B by field at their common times; exit 1 above the tolerance."""
+    import numpy as np
+
+    from . import FIELDS
+    from .results import compare as difference
+
+    found = difference(a, b)
+    print(f"{len(found.times)} common times from {found.times[0]:g} to {found.times[-1]:g}")
+    print(f"{'field':>5}  {'relative L2':>12}  {'relative max':>12}")
+    for row in zip(FIELDS, found.relative_l2, found.relative_max, strict=True):
+        print("{:>5}  {:12.3e}  {:12.3e}".format(*row))
+    worst = float(np.max([found.relative_l2, found.relative_max]))
+    if tol is None:
+        print(f"largest {worst:.3e}")
+    else:
+        close = worst <= tol  # False for nan
+        print(f"largest {worst:.3e}: {'within' if close else 'above'} the tolerance of {tol:g}")
+        raise typer.Exit(0 if close else 1)
+
+
+def main() -> NoReturn:
+    """Entry point: errors that a user can cause become one line on stderr and an exit code."""
+    code = 0
+    try:
+        code = app(standalone_mode=False) or 0
+    except InputError as error:
+        code = _complain(error, 2)
+    except NumericsError as error:
+        code = _complain(error, 3)
+    except _UsageError as error:
+        code = _complain(f"{error.format_message()} (see carmodel --help)", 2)
+    sys.exit(code)
+
+
+def _complain(message: object, code: int) -> int:
+    # Under MPI every rank comes to the same end; one of them says so.
+    MPI = sys.modules.get("mpi4py.MPI")
+    if MPI is None or MPI.COMM_WORLD.rank == 0:
+        print(message, file=sys.stderr, flush=True)
+    return code

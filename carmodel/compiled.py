@@ -1,0 +1,43 @@
+"""How loops are compiled: numba without fast-math, so that results repeat to rounding, kept on disk between runs.
+
+Numba's own cache does not notice when a function that a kernel calls changes in another file.  The folder is therefore
+named after a checksum of every module that holds compiled code.
+"""
+
+import functools
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+
+_PACKAGE = Path(__file__).parent
+_SETTING = "CACHE_DIR"  # numba makes its settings at run time
+_COMPILED = ("compiled.py", "parameters.py", "kinetics.py", "transport.py", "spaces/stencils.py")
+
+
+@functools.cache
+def _cache_folder() -> str | None:
+    """A writable folder for this version of the compiled code, or None (compile anew in each process)."""
+    checksum = hashlib.sha256(b"".join((_PACKAGE / name).read_bytes() for name in _COMPILED)).hexdigest()[:16]
+    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    root = os.environ.get("NUMBA_CACHE_DIR") or os.path.join(home, "carmodel")
+    folder = os.path.join(os.path.expanduser(root), checksum)
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError:
+        return None
+    return folder if os.access(folder, os.W_OK) else None
+
+
+def compiled(function: Callable[..., Any]) -> Any:
+    """Compile a function of scalars or arrays; division by zero gives inf or nan as in numpy."""
+    folder, others = _cache_folder(), getattr(numba.config, _SETTING)
+    if folder:
+        setattr(numba.config, _SETTING, folder)
+    try:
+        return numba.njit(function, cache=folder is not None, error_model="numpy")
+    finally:
+        setattr(numba.config, _SETTING, others)

@@ -1,0 +1,5 @@
+"""How the state advances."""
+
+from .strang import Strang
+
+__all__ = ["Strang"]

@@ -1,0 +1,75 @@
+"""A progress bar on rank 0: simulated time, rate, time left; plain lines where there is no terminal."""
+
+import os
+import sys
+from time import monotonic
+
+from rich.console import Console
+from rich.progress import BarColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from rich.text import Text
+
+from ..simulation import Observer, Simulation
+
+#: Seconds between plain lines.
+PERIOD = 10.0
+
+
+def on_terminal() -> bool:
+    """Whether someone watches.  Under mpirun a rank cannot tell: `runs/mpirun.sh` says so in CARMODEL_TERMINAL."""
+    if "CARMODEL_TERMINAL" in os.environ:
+        return os.environ["CARMODEL_TERMINAL"] == "1"
+    return sys.stderr.isatty()
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.3g} days/s" if task.speed else "-", style="progress.data.speed")
+
+
+class Progress(Observer):
+    """Writes to stderr; silent on other ranks."""
+
+    def __init__(self) -> None:
+        self._bar: Bar | None = None
+        self._began = self._last = monotonic()
+
+    def start(self, run: Simulation) -> None:
+        """Start the clock and, on a terminal, the bar."""
+        self._began = self._last = monotonic()
+        if run.space.comm.rank == 0 and on_terminal():
+            console = Console(stderr=True, force_terminal=True)
+            self._bar = Bar(
+                TextColumn("t = {task.completed:.2f} of {task.total:g} days"),
+                BarColumn(),
+                _Rate(),
+                TimeRemainingColumn(),
+                TextColumn("left"),
+                console=console,
+            )
+            self._bar.add_task("days", total=run.end)
+            self._bar.start()
+
+    def step(self, run: Simulation) -> None:
+        """Move the bar, or write a line when the last one is old."""
+        if run.space.comm.rank:
+            return
+        if self._bar:
+            self._bar.update(self._bar.task_ids[0], completed=run.t)
+        elif monotonic() - self._last >= PERIOD:
+            self._last = monotonic()
+            self._line(run)
+
+    def _line(self, run: Simulation) -> None:
+        elapsed = monotonic() - self._began
+        rate = run.t / elapsed
+        left = f"{(run.end - run.t) / rate:.0f} s left" if rate else ""
+        print(f"t = {run.t:.3g} of {run.end:g} days, {rate:.3g} days/s, {left}", file=sys.stderr, flush=True)
+
+    def finish(self, run: Simulation, status: str) -> None:
+        """Take the bar away, say how long it took."""
+        if self._bar:
+            self._bar.stop()
+        elif run.space.comm.rank == 0 and run.steps:
+            seconds = monotonic() - self._began
+            print(f"t = {run.t:.3g} of {run.end:g} days, {run.steps} steps in {seconds:.1f} s", file=sys.stderr)

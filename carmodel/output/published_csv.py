@@ -1,0 +1,37 @@
+"""`csv/step_NNNNNN.csv`: the published program's format, one row a cell, 17 digits."""
+
+from pathlib import Path
+
+import numpy as np
+
+from .. import FIELDS
+from ..simulation import Observer, Simulation
+
+FOLDER = "csv"
+COLUMNS = ("t", "i", "j", "k", "x", "y", "z", *FIELDS)
+
+
+class PublishedCsv(Observer):
+    """Rank 0 gathers the box and writes it: for comparison with the published program, not for large grids."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / FOLDER
+
+    def output(self, run: Simulation) -> None:
+        """Write this time's file; collective."""
+        whole = run.space.gather(run.u)
+        if whole is None:
+            return
+        self._folder.mkdir(exist_ok=True)
+        k, j, i = np.indices(whole.shape[1:])
+        x, y, z = (run.space.axis(axis) for axis in range(3))
+        rows = np.column_stack([c.ravel() for c in (i, j, k, x[i], y[j], z[k], *whole)])
+        with (self._folder / f"step_{run.steps:06d}.csv").open("w", encoding="ascii") as file:
+            np.savetxt(
+                file,
+                np.column_stack([np.full(len(rows), run.t), rows]),
+                fmt=["%.17g", "%d", "%d", "%d", *["%.17g"] * 10],
+                delimiter=",",
+                header=",".join(COLUMNS),
+                comments="",
+            )

@@ -1,0 +1,46 @@
+"""`series.csv`: totals, extremes and clamped mass of every field, one row a step."""
+
+import csv
+from pathlib import Path
+from typing import TextIO
+
+from .. import FIELDS
+from ..simulation import Observer, Simulation
+
+COLUMNS = (
+    "t",
+    "dt",
+    *(f"{name}_{field}" for field in FIELDS for name in ("mean", "min", "max", "total", "clamped")),
+)
+
+
+class Series(Observer):
+    """Writes `series.csv` on rank 0; flushed at every output, so that a running job can be watched."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "series.csv"
+        self._file: TextIO | None = None
+
+    def start(self, run: Simulation) -> None:
+        """Open the file and write its header."""
+        if run.space.comm.rank == 0:
+            self._file = self._path.open("w", newline="", encoding="ascii")
+            csv.writer(self._file).writerow(COLUMNS)
+
+    def step(self, run: Simulation) -> None:
+        """Add a row."""
+        if self._file:
+            m = run.totals
+            columns = zip(m.mean, m.least, m.largest, m.total, m.clamped, strict=True)
+            values = [run.t, run.last_dt, *(float(value) for field in columns for value in field)]
+            csv.writer(self._file).writerow(map(repr, values))
+
+    def output(self, run: Simulation) -> None:
+        """Flush."""
+        if self._file:
+            self._file.flush()
+
+    def finish(self, run: Simulation, status: str) -> None:
+        """Close."""
+        if self._file:
+            self._file.close()

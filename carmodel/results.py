@@ -1,0 +1,207 @@
+"""Opens what a run wrote: volumes, time series, line profiles.  Also the published program's CSV and `.npz` sets."""
+
+import csv
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import FIELDS
+from .errors import InputError
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Volumes:
+    """Fields at the saved times: `read(n)` gives those of `times[n]`, shape (7, nz, ny, nx)."""
+
+    times: list[float]
+    read: Callable[[int], Array]
+
+
+class RunDirectory:
+    """A run directory.
+
+    Raises InputError when the folder is not one.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        if not (folder / "manifest.json").is_file():
+            raise InputError(f"{folder}: not a run directory (no manifest.json)")
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """Versions, grid, wall times and counts of the run."""
+        try:
+            manifest: dict[str, Any] = json.loads((self.folder / "manifest.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{self.folder}/manifest.json: cannot be read: {error}") from None
+        return manifest
+
+    @property
+    def series(self) -> dict[str, Array]:
+        """Columns of `series.csv` by name: t, dt, mean_C, min_C, max_C, total_C, clamped_C, ..."""
+        return _columns(self.folder / "series.csv")
+
+    @property
+    def line(self) -> dict[str, Array]:
+        """Columns of `line.csv`: t has shape (times,), s (cells,), the fields C, E, ... (times, cells)."""
+        columns = _columns(self.folder / "line.csv")
+        times, first = np.unique(columns["t"], return_index=True)
+        shape = (len(times), len(columns["t"]) // len(times))
+        fields = {field: columns[field].reshape(shape) for field in FIELDS}
+        return {"t": columns["t"][first], "s": columns["s"][: shape[1]], **fields}
+
+    @property
+    def volumes(self) -> Volumes:
+        """The saved volumes: VTK, or the CSV files of a run that wrote no VTK."""
+        index = self.folder / "fields.pvd"
+        return _vtk_volumes(index) if index.is_file() else _csv_volumes(_csv_files(self.folder / "csv"))
+
+
+def open_volumes(path: Path) -> Volumes:
+    """Volumes of a run directory, of published-format CSV (a file or a folder of them), or of an `.npz` with t and u.
+
+    Raises InputError when the path is none of these.
+    """
+    if path.is_dir():
+        return RunDirectory(path).volumes if (path / "manifest.json").is_file() else _csv_volumes(_csv_files(path))
+    if not path.is_file():
+        raise InputError(f"{path}: no such file or folder")
+    if path.suffix == ".npz":
+        return _npz_volumes(path)
+    return _csv_volumes([path])
+
+
+def _columns(path: Path) -> dict[str, Array]:
+    try:
+        with path.open(newline="", encoding="ascii") as file:
+            header = next(csv.reader(file))
+            values = np.loadtxt(file, delimiter=",", ndmin=2)
+    except (OSError, ValueError, StopIteration) as error:
+        raise InputError(f"{path}: cannot be read as a table: {error}") from None
+    if values.shape[1:] != (len(header),):
+        raise InputError(f"{path}: {values.shape[-1]} columns under a header of {len(header)}")
+    return dict(zip(header, values.T, strict=True))
+
+
+def _vtk_volumes(index: Path) -> Volumes:
+    import pyvista  # takes a second to import; tables are read without it
+
+    try:
+        entries = ElementTree.parse(index).findall("./Collection/DataSet")
+        times = [float(entry.attrib["timestep"]) for entry in entries]
+        files = [index.parent / entry.attrib["file"] for entry in entries]
+    except (OSError, ElementTree.ParseError, KeyError, ValueError) as error:
+        raise InputError(f"{index}: cannot be read as a ParaView collection: {error}") from None
+
+    def read(n: int) -> Array:
+        if not files[n].is_file():
+            raise InputError(f"{files[n]}: no such file, though {index.name} lists it")
+        image = pyvista.read(files[n])
+        shape = tuple(n - 1 for n in reversed(image.dimensions))
+        return np.stack([np.asarray(image.cell_data[field]).reshape(shape) for field in FIELDS])
+
+    return Volumes(times, read)
+
+
+def _csv_files(folder: Path) -> list[Path]:
+    def number(path: Path) -> tuple[int, str]:
+        digits = re.findall(r"\d+", path.stem)
+        return (int(digits[-1]) if digits else 0, path.name)
+
+    files = sorted(folder.glob("*.csv"), key=number)
+    if not files:
+        raise InputError(f"{folder}: neither a run directory nor a folder of CSV files")
+    return files
+
+
+def _csv_volumes(files: list[Path]) -> Volumes:
+    def read(n: int) -> Array:
+        columns = _columns(files[n])
+        if missing := [name for name in ("t", "i", "j", "k", *FIELDS) if name not in columns]:
+            raise InputError(f"{files[n]}: no column {missing[0]}; accepted: t,i,j,k,x,y,z,{','.join(FIELDS)}")
+        i, j, k = (columns[name].astype(int) for name in "ijk")
+        shape = (k.max() + 1, j.max() + 1, i.max() + 1)
+        if len(i) != np.prod(shape):
+            raise InputError(f"{files[n]}: {len(i)} rows for {shape[2]} x {shape[1]} x {shape[0]} nodes")
+        whole = np.full((len(FIELDS), *shape), np.nan)
+        whole[:, k, j, i] = [columns[field] for field in FIELDS]
+        return whole
+
+    return Volumes([_first_time(path) for path in files], read)
+
+
+def _first_time(path: Path) -> float:
+    try:
+        with path.open(encoding="ascii") as file:
+            header, row = next(file).strip().split(","), next(file).split(",")
+        return float(row[header.index("t")])
+    except (OSError, ValueError, StopIteration, IndexError):
+        raise InputError(f"{path}: not a CSV file with a column t") from None
+
+
+def _npz_volumes(path: Path) -> Volumes:
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            times, u = data["t"], data["u"]
+    except (OSError, KeyError, ValueError) as error:
+        raise InputError(f"{path}: not an .npz with t and u: {error}") from None
+    if u.ndim != 5 or u.shape[:2] != (len(times), len(FIELDS)):
+        raise InputError(f"{path}: u has shape {u.shape}; accepted: (times, {len(FIELDS)}, nz, ny, nx)")
+    return Volumes([float(t) for t in times], lambda n: np.asarray(u[n], float))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far A is from B over the times both have, for each field, shape (7,).
+
+    `relative_l2`: norm of the difference over norm of B; `relative_max`: largest difference over B's largest value.
+    Both over all cells and common times; zero where both fields are zero, inf where only B is.
+    """
+
+    times: list[float]
+    relative_l2: Array
+    relative_max: Array
+
+
+def compare(a: Path, b: Path) -> Difference:
+    """Difference of two sets of volumes on the same grid.
+
+    Raises InputError when either cannot be read, no time is common, or the grids differ.
+    """
+    A, B = open_volumes(a), open_volumes(b)
+    slack = 1e-9 * max(1.0, *map(abs, B.times))
+    pairs = [(n, m) for n, t in enumerate(A.times) for m, s in enumerate(B.times) if abs(t - s) <= slack]
+    if not pairs:
+        raise InputError(f"{a} and {b} have no time in common ({_span(A.times)} and {_span(B.times)})")
+    squares, largest = np.zeros((2, len(FIELDS))), np.zeros((2, len(FIELDS)))
+    for n, m in pairs:
+        u, v = A.read(n), B.read(m)
+        if u.shape != v.shape:
+            raise InputError(f"{a} and {b} are on different grids: {_cells(u)} and {_cells(v)} cells")
+        for row, w in enumerate((u - v, v)):
+            squares[row] += (w**2).sum(axis=(1, 2, 3))
+            largest[row] = np.maximum(largest[row], np.abs(w).max(axis=(1, 2, 3)))
+    return Difference([A.times[n] for n, _ in pairs], _ratio(*np.sqrt(squares)), _ratio(*largest))
+
+
+def _ratio(difference: Array, size: Array) -> Array:
+    safe = np.where(size > 0.0, size, 1.0)
+    return np.where(size > 0.0, difference / safe, np.where(difference == 0.0, 0.0, np.inf))
+
+
+def _span(times: list[float]) -> str:
+    return f"{min(times):g} to {max(times):g} in {len(times)}"
+
+
+def _cells(u: Array) -> str:
+    return " x ".join(map(str, reversed(u.shape[1:])))

@@ -1,0 +1,125 @@
+"""Reads a run file: merged with its base and the command line's overrides, files located, validated."""
+
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from . import FIELDS
+from .errors import InputError
+from .scenario import Scenario
+
+
+def load(path: Path, overrides: Iterable[str] = ()) -> Scenario:
+    """Read and validate a run file; `overrides` are KEY=VALUE with dotted keys and TOML values.
+
+    Raises InputError that names the file, the key, the value and what is accepted.
+    """
+    tables = _read(path, ())
+    for override in overrides:
+        _override(tables, override)
+    try:
+        return Scenario.model_validate(tables)
+    except ValidationError as error:
+        raise InputError(f"{path}: {_first_problem(error, tables)}") from None
+
+
+def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
+    """The tables of a run file on top of those of its `base`, files named in them located."""
+    if path.resolve() in above:
+        raise InputError(f"{path}: base: run files name one another in a circle")
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}; accepted: a run file (TOML)") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a TOML file: {error}") from None
+    _locate_files(tables, path.parent)
+    base = tables.pop("base", None)
+    if base is None:
+        return tables
+    if not isinstance(base, str):
+        raise InputError(f"{path}: base = {base!r}; accepted: the name of a run file")
+    return _merge(_read(path.parent / base, (*above, path.resolve())), tables)
+
+
+def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def _locate_files(tables: dict[str, Any], folder: Path) -> None:
+    """Make the names of volumes absolute: as seen from the run file, else from the current folder."""
+
+    def locate(table: object, key: str) -> None:
+        if isinstance(table, dict) and isinstance(name := table.get(key), str):
+            found = next((p for p in (folder / name, Path(name)) if p.exists()), folder / name)
+            table[key] = str(found.resolve())
+
+    parameters = tables.get("parameters")
+    if isinstance(parameters, dict):
+        locate(parameters.get("D_C"), "mask")
+    for field in FIELDS:
+        locate(tables.get("initial"), field)
+
+
+def _override(tables: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise InputError(f"--set {override}: accepted: KEY=VALUE, as in space.cells=[20,20,20]")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError as error:
+        value = text.strip()  # a word without quotes, as shells leave it
+        if value.startswith(("[", "{", "'", '"')):
+            raise InputError(f"--set {override}: not a TOML value: {error}") from None
+    *parents, last = key.strip().split(".")
+    change: dict[str, Any] = {last: value}
+    for parent in reversed(parents):
+        change = {parent: change}
+    _locate_files(change, Path())
+    for name, table in _merge(tables, change).items():
+        tables[name] = table
+
+
+_SHAPES = "'ball', 'disk', 'layer'"
+# What pydantic puts into the location of a problem inside a union, beside the keys.
+_UNION_TAGS = ("ball", "disk", "layer", "number", "table")
+
+
+def _first_problem(error: ValidationError, tables: dict[str, Any]) -> str:
+    """Key, value and what is accepted, of the first problem pydantic found."""
+    problem, *others = error.errors()
+    keys: list[str] = []
+    current: Any = tables
+    for part in problem["loc"]:
+        try:
+            current = current[part]
+        except (KeyError, IndexError, TypeError):
+            if part in _UNION_TAGS:
+                continue
+        keys.append(str(part))
+    message = (
+        problem["msg"]
+        .removeprefix("Value error, ")
+        .replace("Input should be", "accepted:")
+        .replace("a valid tuple", "a list")
+    )
+    name = ".".join(keys)
+    if problem["type"].startswith("union_tag"):
+        shape = problem["input"].get("shape", "missing")
+        text = f"{name}.shape = {shape!r}; accepted: {problem['ctx'].get('expected_tags', _SHAPES)}"
+    elif problem["type"].startswith("model"):
+        text = f"{name} = {problem['input']!r}; accepted: a table"
+    elif problem["type"] == "missing":
+        text = f"{name}: missing"
+    elif problem["type"] in ("unknown_key", "value_error"):
+        text = f"{name}: {message}" if name else message
+    else:
+        text = f"{name} = {problem['input']!r}; {message}"
+    return text + (f" (and {len(others)} more)" if others else "")

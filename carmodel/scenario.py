@@ -1,0 +1,278 @@
+"""What a run file may say: its tables, their types, ranges and defaults.  `docs/runfile.md` lists the keys."""
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from math import prod
+from typing import Annotated, Any, Literal, Self
+
+import tomli_w
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    FiniteFloat,
+    Tag,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from . import FIELDS
+from .parameters import POSITIVE, PRESETS, Parameters
+
+NonNegative = Annotated[FiniteFloat, Field(ge=0.0)]
+Positive = Annotated[FiniteFloat, Field(gt=0.0)]
+Count = Annotated[int, Field(ge=1)]
+Fraction = Annotated[FiniteFloat, Field(ge=0.0, le=1.0)]
+Axis = Literal["x", "y", "z"]
+# TOML has arrays, not tuples: the outer type is lenient, the numbers inside stay strict.
+Point = Annotated[tuple[FiniteFloat, FiniteFloat, FiniteFloat], Field(strict=False)]
+Lengths = Annotated[tuple[Positive, Positive, Positive], Field(strict=False)]
+Cells = Annotated[tuple[Count, Count, Count], Field(strict=False)]
+Across = Annotated[tuple[FiniteFloat, FiniteFloat], Field(strict=False)]
+
+
+def _unknown(key: str, accepted: Iterable[str]) -> PydanticCustomError:
+    accepted = sorted(accepted)
+    close = get_close_matches(key, accepted, 1)
+    hint = f" (did you mean '{close[0]}'?)" if close else ""
+    return PydanticCustomError("unknown_key", f"unknown key '{key}'{hint}; accepted: {', '.join(accepted)}")
+
+
+class Table(BaseModel):
+    """A table of the run file: unknown keys and wrong types are errors."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    @classmethod
+    def accepted_keys(cls) -> list[str]:
+        """The keys this table accepts, as the run file spells them."""
+        return [field.alias or name for name, field in cls.model_fields.items()]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, tables: object) -> object:
+        if isinstance(tables, Mapping) and cls.model_config["extra"] == "forbid":
+            for key in tables:
+                if key not in (accepted := cls.accepted_keys()):
+                    raise _unknown(key, accepted)
+        return tables
+
+
+class Space(Table):
+    """Where the fields live; `lengths` in cm, defaults to a cube of 1 cm."""
+
+    kind: Literal["box"] = "box"
+    cells: Cells
+    lengths: Lengths = (1.0, 1.0, 1.0)
+    nodes_on_boundary: bool = False
+
+    @model_validator(mode="after")
+    def _possible_grid(self) -> Self:
+        if prod(self.cells) >= 2**31:
+            raise ValueError(f"cells = {list(self.cells)}; accepted: fewer than 2^31 cells in all")
+        if self.nodes_on_boundary and min(self.cells) < 2:
+            raise ValueError(f"cells = {list(self.cells)}: at least 2 on each axis with nodes_on_boundary = true")
+        return self
+
+
+class Mask(Table):
+    """A spatially varying diffusivity: cell data `array` of the volume `mask`."""
+
+    mask: str
+    array: str = "D_C"
+
+
+def _number_or_table(value: object) -> str:
+    return "table" if isinstance(value, Mapping | Mask) else "number"
+
+
+NumberOrMask = Annotated[
+    Annotated[NonNegative, Tag("number")] | Annotated[Mask, Tag("table")], Discriminator(_number_or_table)
+]
+
+
+class Ball(Table):
+    """All points within `radius` of `centre` (the middle of the box unless given)."""
+
+    shape: Literal["ball"] = "ball"
+    centre: Point | None = None
+    radius: Positive
+    value: NonNegative = 1.0
+    edge: NonNegative = 0.0
+
+
+class Slab(Table):
+    """What disk and layer share: two planes across an axis."""
+
+    axis: Axis = "x"
+    start: FiniteFloat = Field(alias="from")
+    stop: FiniteFloat = Field(alias="to")
+    value: NonNegative = 1.0
+    edge: NonNegative = 0.0
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.start > self.stop:
+            raise ValueError(f"from = {self.start:g} lies beyond to = {self.stop:g}; accepted: from <= to")
+        return self
+
+
+class Disk(Slab):
+    """Between two planes and within `radius` of the line along `axis` through `centre`."""
+
+    shape: Literal["disk"] = "disk"
+    centre: Point | None = None
+    radius: Positive
+
+
+class Layer(Slab):
+    """Between two planes."""
+
+    shape: Literal["layer"] = "layer"
+
+
+Shape = Annotated[Ball | Disk | Layer, Field(discriminator="shape")]
+
+
+class TumourBall(Ball):
+    """A ball of tumour: TA = (1 - f) T, TB = f T with f = `negative_fraction`."""
+
+    negative_fraction: Fraction = 0.0
+
+
+class TumourDisk(Disk):
+    """A disk of tumour."""
+
+    negative_fraction: Fraction = 0.0
+
+
+class TumourLayer(Layer):
+    """A layer of tumour."""
+
+    negative_fraction: Fraction = 0.0
+
+
+TumourShape = Annotated[TumourBall | TumourDisk | TumourLayer, Field(discriminator="shape")]
+
+
+class Initial(Table):
+    """The state at t = 0: two shapes, or fields from files; all else is zero."""
+
+    tumour: TumourShape = TumourBall(radius=0.2)
+    cart: Shape = Disk.model_validate({"from": 0.0, "to": 0.05, "radius": 0.2, "value": 0.5})
+    C: str | None = None
+    E: str | None = None
+    TA: str | None = None
+    TB: str | None = None
+    S: str | None = None
+    A: str | None = None
+    H: str | None = None
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Files by field, for the fields that have one."""
+        return {field: file for field in FIELDS if (file := getattr(self, field)) is not None}
+
+
+class Time(Table):
+    """Days simulated."""
+
+    end: Positive
+
+
+class Integrator(Table):
+    """How the state advances."""
+
+    kind: Literal["strang"] = "strang"
+    dt: Positive = 0.01
+    taxis: Literal["central", "upwind", "scharfetter-gummel"] = "central"
+    substeps: Count = 1
+    diffusion: Literal["ksp", "jacobi"] = "ksp"
+    jacobi_iterations: Count = 60
+    jacobi_tolerance: NonNegative = 1e-8
+
+
+class Line(Table):
+    """A line along an axis through a point of the plane across it; the middle of the box unless given."""
+
+    axis: Axis = "x"
+    through: Across | None = None
+
+
+class Output(Table):
+    """What is written, and when."""
+
+    every: NonNegative = 0.5
+    formats: Annotated[tuple[Literal["vtk", "csv"], ...], Field(strict=False)] = ("vtk",)
+    line: Line = Line()
+
+
+class ParametersTable(Table):
+    """A preset and the values that replace its own: any name of Table 1; D_C may be a volume instead of a number."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, NonNegative]
+
+    preset: Literal["normalised", "table1", "published_code"] = "normalised"
+    D_C: NumberOrMask | None = None
+
+    @model_validator(mode="after")
+    def _names_of_table_1(self) -> Self:
+        for name, value in self.__pydantic_extra__.items():
+            if name not in Parameters._fields:
+                raise _unknown(name, ("preset", *Parameters._fields))
+            if name in POSITIVE and value <= 0.0:
+                raise ValueError(f"{name} = {value:g}; accepted: greater than 0")
+        return self
+
+    @property
+    def values(self) -> Parameters:
+        """The parameters of the run; a mask leaves the preset's D_C."""
+        given = dict(self.__pydantic_extra__)
+        if isinstance(self.D_C, float):
+            given["D_C"] = self.D_C
+        return PRESETS[self.preset]._replace(**given)
+
+    @property
+    def mask(self) -> Mask | None:
+        """The volume that D_C is taken from, if any."""
+        return self.D_C if isinstance(self.D_C, Mask) else None
+
+
+class Scenario(Table):
+    """A validated run file."""
+
+    title: str = ""
+    space: Space
+    parameters: ParametersTable = ParametersTable()
+    initial: Initial = Initial()
+    time: Time
+    integrator: Integrator = Integrator()
+    output: Output = Output()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.parameters.mask and self.integrator.diffusion == "jacobi":
+            raise ValueError('integrator.diffusion = "jacobi" has a constant D_C; accepted with a mask: "ksp"')
+        if self.output.every and self.time.end / self.output.every > 1e6:
+            raise ValueError(f"output.every = {self.output.every:g}; accepted: 0, or at least time.end / 1e6")
+        across = [
+            length for axis, length in zip("xyz", self.space.lengths, strict=True) if axis != self.output.line.axis
+        ]
+        through = self.output.line.through
+        if through and not all(0.0 <= x <= length for x, length in zip(through, across, strict=True)):
+            raise ValueError(f"output.line.through = {list(through)}; accepted: inside the box, up to {across}")
+        return self
+
+    def tables(self) -> dict[str, Any]:
+        """The run file with every default written out; validating it gives this scenario again."""
+        tables = self.model_dump(by_alias=True, exclude_none=True)
+        tables["parameters"] = {"preset": self.parameters.preset} | self.parameters.values._asdict()
+        if self.parameters.mask:
+            tables["parameters"]["D_C"] = self.parameters.mask.model_dump()
+        return tables
+
+    def toml(self) -> str:
+        """`tables()` as the text of a run file."""
+        return tomli_w.dumps(self.tables())

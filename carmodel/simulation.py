@@ -1,0 +1,184 @@
+"""The loop of a run: steps land exactly on the output times and the end; observers see what happens."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from math import ceil
+from time import perf_counter
+from typing import Protocol
+
+import numpy as np
+from mpi4py import MPI
+from numpy.typing import NDArray
+
+from . import FIELDS
+from .errors import NumericsError
+from .spaces import BoxSpace
+
+Array = NDArray[np.float64]
+
+
+class Integrator(Protocol):
+    """How the state advances.  `order` is the order of accuracy in time."""
+
+    order: int
+    clamped: Array
+    seconds: dict[str, float]
+
+    def step(self, u: Array, dt: float) -> None:
+        """Advance the state, shape (7, n_local), by dt days in place; collective."""
+
+    def destroy(self) -> None:
+        """Free the PETSc objects; collective."""
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Integrals and extremes of each field over the box, each of shape (7,)."""
+
+    total: Array
+    mean: Array
+    least: Array
+    largest: Array
+    clamped: Array
+
+
+class Observer:
+    """Is told of a run's events, in this order; every rank calls it."""
+
+    def start(self, run: "Simulation") -> None:
+        """The state at t = 0 is ready."""
+
+    def step(self, run: "Simulation") -> None:
+        """A step was made (and, once, the run started)."""
+
+    def output(self, run: "Simulation") -> None:
+        """An output time has come, t = 0 included."""
+
+    def finish(self, run: "Simulation", status: str) -> None:
+        """The run is over; `status` is "finished", "stopped: ..." or "failed: ..."."""
+
+
+def output_times(end: float, every: float) -> list[float]:
+    """0, every, 2 every, ..., end; only 0 and end where `every` is 0."""
+    if every == 0.0:
+        return [0.0, end]
+    times = [n * every for n in range(ceil(end / every * (1.0 - 1e-12)))]
+    return [*times, end]
+
+
+def equal_steps(start: float, stop: float, dt: float) -> tuple[int, float]:
+    """Number and length of the fewest equal steps from start to stop that are not longer than dt.
+
+    Where dt fits, the length is dt to the digit, so that solvers set up for dt serve the whole run.
+    """
+    span = stop - start
+    n = max(1, ceil(span / dt * (1.0 - 1e-9)))
+    return n, dt if abs(n * dt - span) <= 1e-9 * span else span / n
+
+
+class Simulation:
+    """A state on its way from 0 to `end` days.
+
+    Parameters
+    ----------
+    space, integrator: where the fields live and how they advance.
+    u: state at t = 0, shape (7, n_local); advanced in place.
+    end, every, dt: days simulated, between outputs, and in the longest step.
+    observers: told of every event in this order.
+    interrupted: asked on every rank after each step; the run stops when any rank says True.
+    """
+
+    def __init__(
+        self,
+        space: BoxSpace,
+        integrator: Integrator,
+        u: Array,
+        *,
+        end: float,
+        every: float,
+        dt: float,
+        observers: Sequence[Observer] = (),
+        interrupted: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.space, self.integrator, self.u = space, integrator, u
+        self.end, self.every, self.dt = end, every, dt
+        self.observers, self.interrupted = observers, interrupted
+        self.t = 0.0
+        self.last_dt = 0.0
+        self.steps = 0
+        self.outputs = 0
+        self.seconds = {"output": 0.0}
+        self.totals = self._measure()
+
+    def run(self) -> bool:
+        """Advance to the end; False if interrupted on the way.  Observers are told how it ended.
+
+        Raises NumericsError when a solver fails or a field is no longer finite.
+        """
+        status = "failed: unexpected error"
+        try:
+            self._tell(lambda observer: observer.start(self))
+            complete = self._advance()
+            status = "finished" if complete else f"stopped: by a signal at t = {self.t:g}"
+            return complete
+        except NumericsError as error:
+            status = f"failed: {error}"
+            raise
+        finally:
+            for observer in self.observers:
+                observer.finish(self, status)
+
+    def _advance(self) -> bool:
+        self._tell(lambda observer: observer.step(self))
+        self._output()
+        for start, stop in zip(times := output_times(self.end, self.every), times[1:], strict=False):
+            for t, dt in self._steps(start, stop):
+                self._step(t, dt)
+                if self.space.comm.allreduce(self.interrupted(), MPI.LOR):
+                    self._output()
+                    return False
+            self._output()
+        return True
+
+    def _steps(self, start: float, stop: float) -> Iterator[tuple[float, float]]:
+        n, dt = equal_steps(start, stop, self.dt)
+        # Output times are multiples of one number only to rounding: the same length for all keeps solvers set up.
+        if abs(dt - self.last_dt) <= 1e-12 * dt:
+            dt = self.last_dt
+        for i in range(1, n + 1):
+            yield (stop if i == n else start + i * dt), dt
+
+    def _step(self, t: float, dt: float) -> None:
+        try:
+            self.integrator.step(self.u, dt)
+        except NumericsError as error:
+            raise NumericsError(f"{error}, step from t = {self.t:g}; saved: {self.outputs} outputs") from None
+        self.t, self.last_dt = t, dt
+        self.steps += 1
+        self.totals = self._measure()
+        for name, total in zip(FIELDS, self.totals.total, strict=True):
+            if not np.isfinite(total):
+                raise NumericsError(
+                    f"{name} is no longer finite at t = {t:g} (step {self.steps}, dt = {dt:g}); "
+                    f"saved: {self.outputs} outputs; try a smaller integrator.dt"
+                )
+        self._tell(lambda observer: observer.step(self))
+
+    def _output(self) -> None:
+        self._tell(lambda observer: observer.output(self))
+        self.outputs += 1
+
+    def _tell(self, event: Callable[[Observer], None]) -> None:
+        start = perf_counter()
+        for observer in self.observers:
+            event(observer)
+        self.seconds["output"] += perf_counter() - start
+
+    def _measure(self) -> Totals:
+        start = perf_counter()
+        sums, least, largest = self.space.sum_min_max(self.u)
+        clamped = np.empty_like(sums)
+        self.space.comm.Allreduce(self.integrator.clamped, clamped, MPI.SUM)
+        volume = self.space.cell_volume
+        self.seconds["output"] += perf_counter() - start
+        return Totals(sums * volume, sums / self.space.n_cells, least, largest, clamped * volume)

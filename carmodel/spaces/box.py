@@ -1,0 +1,273 @@
+"""`BoxSpace`: a uniform box of cells, split over MPI ranks by a PETSc DMDA."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from mpi4py import MPI
+from numpy.typing import NDArray
+from petsc4py import PETSc
+
+from ..errors import InputError
+from ..parameters import Parameters
+from ..transport import TAXIS_SCHEMES, harmonic_mean
+from . import stencils
+
+Array = NDArray[np.float64]
+
+
+def process_grid(cells: Sequence[int], ranks: int) -> tuple[int, int, int]:
+    """Ranks along x, y and z with the least surface between them.
+
+    Raises InputError where the box has fewer layers than the ranks would need.
+    """
+    choices = [
+        (p, q, ranks // (p * q)) for p in range(1, ranks + 1) for q in range(1, ranks // p + 1) if ranks % (p * q) == 0
+    ]
+    fitting = [grid for grid in choices if all(p <= n for p, n in zip(grid, cells, strict=True))]
+    if not fitting:
+        raise InputError(
+            f"space.cells: {list(cells)} cannot be split over {ranks} ranks; accepted: at least one layer of cells "
+            "for each rank along some axis"
+        )
+    nx, ny, nz = cells
+
+    def surface(grid: tuple[int, int, int]) -> float:
+        # Cutting along z leaves whole planes of memory to exchange, so it wins a tie.
+        p, q, r = grid
+        return (p - 1) * ny * nz * 1.0002 + (q - 1) * nx * nz * 1.0001 + (r - 1) * nx * ny
+
+    return min(fitting, key=surface)
+
+
+class BoxSpace:
+    """Cells of a uniform box, owned and ghost, with the operators that the integrators need.
+
+    A state is an array of shape (7, n_local): for each field the rank's cells with one layer of ghosts all round.
+    `owned(u)` is the view without ghosts, shape (..., nz, ny, nx) of this rank.
+
+    Parameters
+    ----------
+    cells: cells along x, y, z.
+    lengths: edges in cm; the spacing is lengths / cells.
+    nodes_on_boundary: the published program's grid: spacing lengths / (cells - 1), first centre at 0, walls half a
+        cell outside.
+    comm: communicator; `MPI.COMM_WORLD` unless given.
+
+    Raises InputError when the box cannot be split over the ranks.
+    """
+
+    def __init__(
+        self,
+        cells: Sequence[int],
+        lengths: Sequence[float],
+        nodes_on_boundary: bool = False,
+        comm: MPI.Intracomm | None = None,
+    ) -> None:
+        self.comm = MPI.COMM_WORLD if comm is None else comm
+        self.cells = tuple(int(n) for n in cells)
+        self.lengths = tuple(float(length) for length in lengths)
+        intervals = [n - 1 if nodes_on_boundary else n for n in self.cells]
+        self.spacing = tuple(length / n for length, n in zip(self.lengths, intervals, strict=True))
+        self.first_centre = tuple(0.0 if nodes_on_boundary else 0.5 * h for h in self.spacing)
+        self.cell_volume = float(np.prod(self.spacing))
+        self.n_cells = int(np.prod(self.cells))
+        self.process_grid = process_grid(self.cells, self.comm.size)
+        kind = PETSc.DM.BoundaryType.GHOSTED
+        self._da = PETSc.DMDA().create(
+            dim=3,
+            dof=1,
+            sizes=self.cells,
+            proc_sizes=self.process_grid,
+            boundary_type=(kind, kind, kind),
+            stencil_type=PETSc.DMDA.StencilType.STAR,
+            stencil_width=1,
+            comm=self.comm,
+        )
+        #: First and last-plus-one global index of this rank's cells along x, y, z.
+        self.ranges: tuple[tuple[int, int], ...] = tuple(self._da.getRanges())
+        self.owned_shape = tuple(stop - start for start, stop in reversed(self.ranges))
+        self.ghosted_shape = tuple(n + 2 for n in self.owned_shape)
+        self.n_local = int(np.prod(self.ghosted_shape))
+        self.n_owned = int(np.prod(self.owned_shape))
+        self._walls = np.array(
+            [wall for (start, stop), n in zip(self.ranges, self.cells, strict=True) for wall in (start == 0, stop == n)]
+        )
+        self._inverse_spacing = 1.0 / np.array(self.spacing)
+        self._sensitivity = np.empty(self.ghosted_shape)
+        # A local vector whose memory is lent by whatever field is exchanged.
+        self._lent = PETSc.Vec().createWithArray(np.zeros(self.n_local), comm=MPI.COMM_SELF)
+
+    def destroy(self) -> None:
+        """Free the PETSc objects; collective."""
+        self._lent.destroy()
+        self._da.destroy()
+
+    # ---- where the cells are -------------------------------------------------------------------------------------
+
+    def axis(self, direction: int) -> Array:
+        """Centres along x, y or z (0, 1, 2) of all cells of the box, in cm."""
+        return self.first_centre[direction] + self.spacing[direction] * np.arange(self.cells[direction])
+
+    @property
+    def centres(self) -> tuple[Array, Array, Array]:
+        """x, y, z of this rank's own cells in cm, each of a shape that broadcasts to (nz, ny, nx)."""
+        x, y, z = (self.axis(d)[slice(*self.ranges[d])] for d in range(3))
+        return x[None, None, :], y[None, :, None], z[:, None, None]
+
+    @property
+    def middle(self) -> tuple[float, float, float]:
+        """Centre of the box in cm."""
+        a, b, c = (0.5 * length for length in self.lengths)
+        return a, b, c
+
+    # ---- fields --------------------------------------------------------------------------------------------------
+
+    def zeros(self, *leading: int) -> Array:
+        """An array of zeros of shape (*leading, n_local)."""
+        return np.zeros((*leading, self.n_local))
+
+    def grid(self, u: Array) -> Array:
+        """View of shape (..., nz + 2, ny + 2, nx + 2), ghosts included."""
+        return u.reshape(*u.shape[:-1], *self.ghosted_shape)
+
+    def owned(self, u: Array) -> Array:
+        """View of shape (..., nz, ny, nx) on this rank's own cells."""
+        return self.grid(u)[..., 1:-1, 1:-1, 1:-1]
+
+    def exchange(self, u: Array, fields: Sequence[int]) -> None:
+        """Make the ghosts of some fields of a state valid; collective."""
+        for f in fields:
+            self.exchange_field(u[f])
+
+    def exchange_field(self, field: Array) -> None:
+        """Make the ghosts of one field, shape (n_local,), valid; collective."""
+        if self.comm.size > 1:
+            self._lent.placeArray(field)
+            self._da.localToLocal(self._lent, self._lent)
+            self._lent.resetArray()
+        stencils.mirror_walls(self.grid(field), self._walls)
+
+    def sum_min_max(self, u: Array) -> tuple[Array, Array, Array]:
+        """Sum over the cells, least and largest value of each field, over all ranks; collective."""
+        local = np.array([stencils.sum_min_max(field) for field in self.grid(u)])
+        totals, extremes = np.empty(len(u)), np.empty(2 * len(u))
+        self.comm.Allreduce(np.ascontiguousarray(local[:, 0]), totals, MPI.SUM)
+        self.comm.Allreduce(np.concatenate([-local[:, 1], local[:, 2]]), extremes, MPI.MAX)
+        return totals, -extremes[: len(u)], extremes[len(u) :]
+
+    def largest(self, diffusivity: Array | float) -> float:
+        """Largest value of a number or a field of shape (n_local,) over all ranks; collective."""
+        local = self.owned(diffusivity).max() if isinstance(diffusivity, np.ndarray) else diffusivity
+        return float(self.comm.allreduce(local, MPI.MAX))
+
+    def gather(self, u: Array) -> Array | None:
+        """The whole box on rank 0, shape (fields, nz, ny, nx) in natural order, None elsewhere; collective."""
+        pieces = self.comm.gather((self.ranges, np.ascontiguousarray(self.owned(u))))
+        if pieces is None:
+            return None
+        whole = np.empty((len(u), *reversed(self.cells)))
+        for (x, y, z), values in pieces:
+            whole[:, slice(*z), slice(*y), slice(*x)] = values
+        return whole
+
+    # ---- operators -----------------------------------------------------------------------------------------------
+
+    def explicit_stage(
+        self,
+        v: Array,
+        base: Array,
+        rate: Array,
+        out: Array,
+        *,
+        weight: float,
+        weight_stored: float = 0.0,
+        store: bool = False,
+        parameters: Parameters,
+        taxis: str,
+        D_C: Array,
+        clamp: bool,
+        clamped: Array,
+    ) -> None:
+        """out = base + weight_stored * rate + weight * r, with r the reactions and taxis of eqs (1)-(7) at v.
+
+        With `store`, `rate` becomes r.  With `clamp`, negative results become zero, and `clamped`, shape (7,), grows by
+        their sum over this rank's cells.  Ghosts of C, S and A of v and of D_C, shape (n_local,), must be valid.
+        """
+        stencils.explicit_stage(
+            self.grid(v),
+            self.grid(base),
+            self.grid(rate),
+            self.grid(out),
+            weight_stored,
+            weight,
+            store,
+            TAXIS_SCHEMES[taxis],
+            parameters,
+            self.grid(D_C),
+            self._sensitivity,
+            self._inverse_spacing,
+            clamp,
+            clamped,
+        )
+
+    def clamp(self, field: Array) -> float:
+        """Set negative values of one field to zero; return the sum of what that added on this rank."""
+        return float(stencils.clamp_field(self.grid(field)))
+
+    def diffusion_matrix(self, diffusivity: Array | float, dt: float) -> Any:
+        """The matrix of backward Euler, I - dt div(D grad), as a PETSc AIJ matrix that the caller destroys; collective.
+
+        `diffusivity`: a number or a field of shape (n_local,) with valid ghosts; faces take the harmonic mean.
+        Symmetric; rows and columns sum to one.
+        """
+        number = self._global_numbers()
+        here = number[1:-1, 1:-1, 1:-1]
+        D = self.grid(np.array(np.broadcast_to(diffusivity, (self.n_local,)), float))
+        columns, values = [here], [np.ones(here.shape)]
+        for axis, h in zip((2, 1, 0), self.spacing, strict=True):
+            for shift in (-1, 1):
+                neighbour = tuple(
+                    slice(1 + shift, n - 1 + shift) if a == axis else slice(1, -1)
+                    for a, n in enumerate(self.ghosted_shape)
+                )
+                conductance = harmonic_mean.py_func(D[1:-1, 1:-1, 1:-1], D[neighbour]) * (dt / h**2)
+                conductance[number[neighbour] < 0] = 0.0
+                columns.append(number[neighbour])
+                values[0] += conductance
+                values.append(-conductance)
+        column, value = (np.stack(parts, axis=-1).reshape(-1, 7) for parts in (columns, values))
+        inside = column >= 0
+        row_starts = np.concatenate([[0], np.cumsum(inside.sum(axis=1))])
+        size = (self.n_owned, self.n_cells)
+        return PETSc.Mat().createAIJ(
+            (size, size),
+            csr=(row_starts.astype(PETSc.IntType), column[inside].astype(PETSc.IntType), value[inside]),
+            comm=self.comm,
+        )
+
+    def jacobi_sweep(self, old: Array, b: Array, new: Array, diffusion_number: Array) -> float:
+        """One Jacobi sweep of eq. (61) on one field, `diffusion_number` = dt D / h^2 by axis, shape (3,).
+
+        Ghosts of `old` must be valid.  Returns the largest change over all ranks; collective.
+        """
+        change = stencils.jacobi_sweep(self.grid(old), self.grid(b), self.grid(new), diffusion_number)
+        return float(self.comm.allreduce(change, MPI.MAX))
+
+    def create_vector(self) -> Any:
+        """A PETSc vector over the owned cells, ordered as the matrices; the caller destroys it."""
+        return self._da.createGlobalVec()
+
+    def _global_numbers(self) -> NDArray[np.int64]:
+        """PETSc's number of each local cell, ghosts included; -1 beyond the walls."""
+        numbers = self.zeros()
+        mine = self.create_vector()
+        first = mine.getOwnershipRange()[0]
+        mine.destroy()
+        self.owned(numbers)[...] = first + np.arange(self.n_owned).reshape(self.owned_shape)
+        self.exchange_field(numbers)
+        result = self.grid(numbers).astype(np.int64)
+        for wall, (axis, end) in zip(self._walls, [(2, 0), (2, -1), (1, 0), (1, -1), (0, 0), (0, -1)], strict=True):
+            if wall:
+                result[(slice(None),) * axis + (end,)] = -1
+        return result

@@ -1,0 +1,196 @@
+"""Compiled loops over the cells of a box: explicit stage, Jacobi sweep, walls, sums.
+
+Arrays are a rank's cells with one layer of ghosts all round: (nz + 2, ny + 2, nx + 2), x fastest.  Ghosts beyond a wall
+mirror the cell inside it, which makes every flux through the wall vanish.  Rows along x are handled one loop at a time,
+because loops without branches and without the exponential run in vector registers.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..compiled import compiled
+from ..kinetics import antigen_recovery, chemotactic_sensitivity, production_and_loss
+from ..parameters import Parameters
+from ..transport import taxis_flux
+
+Array = NDArray[np.float64]
+
+
+@compiled
+def mirror_walls(u: Array, walls: NDArray[np.bool_]) -> None:
+    """Fill the ghosts beyond the walls of one field; `walls` says which of x-, x+, y-, y+, z-, z+ are walls."""
+    if walls[0]:
+        u[:, :, 0] = u[:, :, 1]
+    if walls[1]:
+        u[:, :, -1] = u[:, :, -2]
+    if walls[2]:
+        u[:, 0, :] = u[:, 1, :]
+    if walls[3]:
+        u[:, -1, :] = u[:, -2, :]
+    if walls[4]:
+        u[0, :, :] = u[1, :, :]
+    if walls[5]:
+        u[-1, :, :] = u[-2, :, :]
+
+
+@compiled
+def _face_flux(
+    scheme: int,
+    left: tuple[float, float, float, float],
+    right: tuple[float, float, float, float],
+    inv_h: float,
+) -> float:
+    """Taxis flux between two cells given as (C, S, chi, D), eqs (55)-(56)."""
+    v = 0.5 * (left[2] + right[2]) * ((right[1] - left[1]) * inv_h)
+    return taxis_flux(scheme, left[0], right[0], v, left[3], right[3], inv_h)
+
+
+@compiled
+def _taxis_divergence_row(
+    scheme: int, C: Array, S: Array, chi: Array, D: Array, z: int, y: int, inv_h: Array, out: Array
+) -> None:
+    """Divergence of the taxis flux, eq. (54), in the row (z, y), ghosts excluded."""
+    for i in range(out.size):
+        x = i + 1
+        here = (C[z, y, x], S[z, y, x], chi[z, y, x], D[z, y, x])
+        west = (C[z, y, x - 1], S[z, y, x - 1], chi[z, y, x - 1], D[z, y, x - 1])
+        east = (C[z, y, x + 1], S[z, y, x + 1], chi[z, y, x + 1], D[z, y, x + 1])
+        south = (C[z, y - 1, x], S[z, y - 1, x], chi[z, y - 1, x], D[z, y - 1, x])
+        north = (C[z, y + 1, x], S[z, y + 1, x], chi[z, y + 1, x], D[z, y + 1, x])
+        below = (C[z - 1, y, x], S[z - 1, y, x], chi[z - 1, y, x], D[z - 1, y, x])
+        above = (C[z + 1, y, x], S[z + 1, y, x], chi[z + 1, y, x], D[z + 1, y, x])
+        along_x = _face_flux(scheme, here, east, inv_h[0]) - _face_flux(scheme, west, here, inv_h[0])
+        along_y = _face_flux(scheme, here, north, inv_h[1]) - _face_flux(scheme, south, here, inv_h[1])
+        along_z = _face_flux(scheme, here, above, inv_h[2]) - _face_flux(scheme, below, here, inv_h[2])
+        out[i] = along_x * inv_h[0] + along_y * inv_h[1] + along_z * inv_h[2]
+
+
+@compiled
+def _reaction_row(v: Array, p: Parameters, z: int, y: int, mu_BA: Array, out: Array) -> None:
+    """R(v) = P - L v of eqs (1)-(7) in the row (z, y); `mu_BA` is scratch of a row."""
+    for i in range(mu_BA.size):
+        mu_BA[i] = antigen_recovery(v[0, z, y, i + 1], p)
+    for i in range(mu_BA.size):
+        x = i + 1
+        production, loss = production_and_loss(
+            v[0, z, y, x],
+            v[1, z, y, x],
+            v[2, z, y, x],
+            v[3, z, y, x],
+            v[4, z, y, x],
+            v[5, z, y, x],
+            v[6, z, y, x],
+            mu_BA[i],
+            p,
+        )
+        for f in range(7):
+            out[f, i] = production[f] - loss[f] * v[f, z, y, x]
+
+
+@compiled
+def clamp_row(row: Array) -> float:
+    """Set negative values to zero; return what that added."""
+    added = 0.0
+    for i in range(row.size):
+        if row[i] < 0.0:
+            added -= row[i]
+            row[i] = 0.0
+    return added
+
+
+@compiled
+def explicit_stage(
+    v: Array,
+    base: Array,
+    rate: Array,
+    out: Array,
+    weight_stored: float,
+    weight: float,
+    store: bool,
+    scheme: int,
+    p: Parameters,
+    D_C: Array,
+    chi: Array,
+    inv_h: Array,
+    clamp: bool,
+    clamped: Array,
+) -> None:
+    """One pass: r = reactions and taxis at v;  out = base + weight_stored * rate + weight * r;  rate = r if `store`.
+
+    `out` may be `base`.  `chi` is scratch.  With `clamp`, negative results become zero and `clamped[f]` grows by their
+    sum over the cells.  Ghosts of C, S and A of `v` must be valid; those of `out` are not set.
+    """
+    nz, ny, nx = v.shape[1] - 2, v.shape[2] - 2, v.shape[3] - 2
+    A = v[5]
+    mu_BA = np.empty(nx)
+    r = np.empty((7, nx))
+    divergence = np.empty(nx)
+    if p.chi_0 != 0.0:
+        for z in range(nz + 2):
+            for y in range(ny + 2):
+                for x in range(nx + 2):
+                    chi[z, y, x] = chemotactic_sensitivity(A[z, y, x], p)
+    for z in range(1, nz + 1):
+        for y in range(1, ny + 1):
+            _reaction_row(v, p, z, y, mu_BA, r)
+            if p.chi_0 != 0.0:
+                _taxis_divergence_row(scheme, v[0], v[4], chi, D_C, z, y, inv_h, divergence)
+                for i in range(nx):
+                    r[0, i] -= divergence[i]
+            for f in range(7):
+                stored, result = rate[f, z, y, 1:-1], out[f, z, y, 1:-1]
+                if store:
+                    for i in range(nx):
+                        stored[i] = r[f, i]
+                        result[i] = base[f, z, y, i + 1] + weight * r[f, i]
+                else:
+                    for i in range(nx):
+                        result[i] = base[f, z, y, i + 1] + weight_stored * stored[i] + weight * r[f, i]
+                if clamp:
+                    clamped[f] += clamp_row(result)
+
+
+@compiled
+def clamp_field(u: Array) -> float:
+    """Set negative values of one field's own cells to zero; return what that added."""
+    added = 0.0
+    for z in range(1, u.shape[0] - 1):
+        for y in range(1, u.shape[1] - 1):
+            added += clamp_row(u[z, y, 1:-1])
+    return added
+
+
+@compiled
+def jacobi_sweep(old: Array, b: Array, new: Array, a: Array) -> float:
+    """One Jacobi sweep of (I - dt D Laplacian) u = b, eq. (61), with a = dt D / h^2 by axis; the largest change."""
+    diagonal = 1.0 + 2.0 * (a[0] + a[1] + a[2])
+    largest = 0.0
+    for z in range(1, old.shape[0] - 1):
+        for y in range(1, old.shape[1] - 1):
+            for x in range(1, old.shape[2] - 1):
+                new[z, y, x] = (
+                    b[z, y, x]
+                    + a[0] * (old[z, y, x + 1] + old[z, y, x - 1])
+                    + a[1] * (old[z, y + 1, x] + old[z, y - 1, x])
+                    + a[2] * (old[z + 1, y, x] + old[z - 1, y, x])
+                ) / diagonal
+            for x in range(1, old.shape[2] - 1):
+                largest = max(largest, abs(new[z, y, x] - old[z, y, x]))
+    return largest
+
+
+@compiled
+def sum_min_max(u: Array) -> tuple[float, float, float]:
+    """Sum, least and largest value of one field's own cells; sums by rows and planes to keep rounding small."""
+    total, least, largest = 0.0, np.inf, -np.inf
+    for z in range(1, u.shape[0] - 1):
+        plane = 0.0
+        for y in range(1, u.shape[1] - 1):
+            row = 0.0
+            for x in range(1, u.shape[2] - 1):
+                row += u[z, y, x]
+                least = min(least, u[z, y, x])
+                largest = max(largest, u[z, y, x])
+            plane += row
+        total += plane
+    return total, least, largest

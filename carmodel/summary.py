@@ -1,0 +1,45 @@
+"""One screen about a run, from its directory alone."""
+
+import numpy as np
+
+from .results import RunDirectory
+
+
+def summary(run: RunDirectory) -> str:
+    """What ran, how long, where it ended, and which files to open.
+
+    Raises InputError when the run's files cannot be read.
+    """
+    manifest, series = run.manifest, run.series
+    burden = series["total_TA"] + series["total_TB"]
+    cart = series["total_C"]
+    peak = int(np.argmax(cart))
+    clamped = sum(abs(series[name][-1]) for name in series if name.startswith("clamped_"))
+    grid, seconds = manifest["grid"], manifest["wall_seconds"]
+    phases = ", ".join(f"{name.replace('_', '-')} {spent:.1f}" for name, spent in seconds.items() if name != "total")
+    rows = [
+        ("run", f"{run.folder}: {manifest['status']}"),
+        ("grid", f"{' x '.join(map(str, grid['cells']))} cells on {manifest['ranks']} rank(s)"),
+        ("time", f"{manifest['t']:g} days in {manifest['steps']} steps, {seconds['total']:.1f} s ({phases})"),
+        ("tumour burden", f"{burden[0]:.4g} before, {burden[-1]:.4g} after ({_change(burden)})"),
+        ("antigen-negative", f"{_share(series, 0)} before, {_share(series, -1)} after"),
+        (
+            "CAR-T cells",
+            f"{cart[0]:.4g} given, peak {cart[peak]:.4g} on day {series['t'][peak]:.3g}, {cart[-1]:.4g} left",
+        ),
+        ("exhausted", f"{series['total_E'][-1]:.4g} at the end"),
+        ("clamped", f"{clamped:.2g} added by setting negative values to zero, all fields"),
+    ]
+    if (run.folder / "fields.pvd").is_file():
+        rows.append(("ParaView", f"open {run.folder / 'fields.pvd'}"))
+    rows.append(("tables", ", ".join(str(run.folder / name) for name in ("series.csv", "line.csv"))))
+    return "\n".join(f"{name:>16}  {text}" for name, text in rows)
+
+
+def _change(values: np.ndarray) -> str:
+    return f"{values[-1] / values[0] - 1.0:+.1%}" if values[0] > 0.0 else "no tumour at the start"
+
+
+def _share(series: dict[str, np.ndarray], n: int) -> str:
+    burden = series["total_TA"][n] + series["total_TB"][n]
+    return f"{series['total_TB'][n] / burden:.1%}" if burden > 0.0 else "none"
