@@ -29,8 +29,8 @@ class KrylovDiffusion:
     """PETSc's conjugate gradients for each field; Jacobi or algebraic multigrid as preconditioner, by dt D / h^2.
 
     Options of a field carry its name as prefix (`-H_pc_type hypre`) and win over the choice made here.  A solve leaves
-    a defect of the size of its tolerance in the field's total; the solution is scaled to the right-hand side's total,
-    a change below the tolerance, because diffusion keeps mass.
+    a defect of the size of its tolerance in the field's total; because diffusion keeps mass, the defect is given back
+    to the cells in proportion to what they hold.
 
     `diffusivities`: for each field a number or an array (n_local,) with valid ghosts.  `iterations`, shape (7,), counts
     Krylov iterations; `preconditioners` names what each field uses.
@@ -67,10 +67,9 @@ class KrylovDiffusion:
                 f"diffusion of {FIELDS[f]} not solved: PETSc reason {reason} after {solver.getIterationNumber()} "
                 f"iterations, residual {solver.getResidualNorm():.3g}, dt = {self._dt:g}"
             )
-        wanted, total = self._b.sum(), self._x.sum()
-        # Where positive and negative values cancel, a ratio of totals says nothing.
-        if 0.0 < abs(wanted - total) < 1e-6 * abs(total):
-            self._x.scale(wanted / total)
+        defect, size = self._b.sum() - self._x.sum(), self._x.norm(PETSc.NormType.NORM_1)
+        if size > 0.0:
+            self._x.array[:] += np.abs(self._x.array) * (defect / size)
         field[...] = self._x.array.reshape(field.shape)
 
     def _set_up(self, dt: float) -> None:

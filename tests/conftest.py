@@ -1,0 +1,83 @@
+"""Shared by all tests: floating-point warnings are errors, and two ways to run commands."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from carmodel import cli
+from carmodel.parameters import PRESETS, Parameters
+
+ROOT = Path(__file__).parents[1]
+
+#: Grid whose sides neither 2, 3 nor 4 ranks divide.
+ODD_CELLS = (13, 11, 7)
+
+
+@pytest.fixture(autouse=True)
+def _floating_point_errors():
+    with np.errstate(divide="raise", over="raise", invalid="raise"):
+        yield
+
+
+class Answer(NamedTuple):
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def carmodel(capfd, monkeypatch):
+    """Run the command line in this process: carmodel("run", file, "--out", folder)."""
+
+    def command(*arguments: object) -> Answer:
+        monkeypatch.setattr(sys, "argv", ["carmodel", *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        out, err = capfd.readouterr()
+        return Answer(end.value.code or 0, out, err)
+
+    return command
+
+
+def mpirun(ranks: int, *command: object, timeout: float = 120.0) -> Answer:
+    """Run a command under the project's MPI launcher; a hang fails the test instead of the suite."""
+    launcher = ["bash", str(ROOT / "runs/mpirun.sh"), "-n", str(ranks), *map(str, command)]
+    done = subprocess.run(launcher, capture_output=True, text=True, timeout=timeout, cwd=ROOT, check=False)
+    return Answer(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write a run file into the test's folder: write("name", "text") gives its path."""
+
+    def file(text: str, name: str = "case.toml") -> Path:
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return file
+
+
+def without_reactions(preset: str = "normalised") -> Parameters:
+    """Parameters with diffusion and taxis only: every rate is zero."""
+    p = PRESETS[preset]
+    kept = {"K_C", "K_T", "K_H", "chi_0", "alpha_A", "xi", "beta_A", "beta_H"}
+    return p._replace(**{name: 0.0 for name in p._fields if name not in kept and not name.startswith("D_")})
+
+
+def smooth_state(space, seed: int = 0) -> np.ndarray:
+    """Seven smooth positive fields with zero normal gradient at the walls, different in each field."""
+    rng = np.random.default_rng(seed)
+    u = space.zeros(7)
+    x, y, z = (np.pi * c / length for c, length in zip(space.centres, space.lengths, strict=True))
+    for f in range(7):
+        a, b, c = rng.integers(1, 3, size=3)
+        space.owned(u[f])[...] = 0.4 + 0.1 * f / 7 + 0.25 * np.cos(a * x) * np.cos(b * y) * np.cos(c * z)
+    return u
