@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from . import FIELDS
 from .errors import InputError
+from .images import read_image
 from .scenario import Ball, Disk, Initial, Layer, Mask
 from .spaces import BoxSpace
 
@@ -76,23 +77,14 @@ def read_volume(path: Path, array: str, cells: tuple[int, ...], key: str) -> Arr
 
     Raises InputError, naming `key`, when it is not that.
     """
-    import pyvista  # takes a second to import, and most runs read no volume
-    from vtkmodules.vtkCommonCore import vtkObject
 
     def refuse(found: str) -> InputError:
         return InputError(f"{key} = '{path}': {found}; accepted: a .vti file with cell data '{array}' on {cells} cells")
 
-    if not path.is_file():
-        raise refuse("no such file")
-    vtkObject.GlobalWarningDisplayOff()  # VTK would print a page of its own
     try:
-        image = pyvista.read(path)
-    except Exception as error:  # whatever a broken file sets off in the reader
-        raise refuse(f"cannot be read ({type(error).__name__})") from None
-    finally:
-        vtkObject.GlobalWarningDisplayOn()
-    if not isinstance(image, pyvista.ImageData):
-        raise refuse(f"holds {type(image).__name__}, not an image")
+        image = read_image(path)
+    except ValueError as error:
+        raise refuse(str(error)) from None
     if array not in image.cell_data:
         raise refuse(f"has cell data {sorted(image.cell_data.keys())}")
     found = tuple(n - 1 for n in image.dimensions)

@@ -41,11 +41,11 @@ def launch(file: Path, out: Path, overrides: list[str], petsc_options: list[str]
     _abort_together()
     scenario = _together(lambda: load(file, overrides))
     stopped_by = _catch_signals()
-    complete = _simulate(scenario, out, began, quiet, stopped_by)
+    complete = _simulate(file, scenario, out, began, quiet, stopped_by)
     return 0 if complete else 128 + stopped_by[0]
 
 
-def _simulate(scenario: Scenario, out: Path, began: float, quiet: bool, stopped_by: list[int]) -> bool:
+def _simulate(file: Path, scenario: Scenario, out: Path, began: float, quiet: bool, stopped_by: list[int]) -> bool:
     from mpi4py import MPI
 
     from .initial import diffusivity_of_C, initial_state
@@ -55,12 +55,15 @@ def _simulate(scenario: Scenario, out: Path, began: float, quiet: bool, stopped_
     from .spaces import BoxSpace
 
     grid, choices, output = scenario.space, scenario.integrator, scenario.output
-    space = BoxSpace(grid.cells, grid.lengths, grid.nodes_on_boundary)
-    mask = scenario.parameters.mask
-    D_C = _together(lambda: diffusivity_of_C(mask, space)) if mask else None
+    try:
+        space = BoxSpace(grid.cells, grid.lengths, grid.nodes_on_boundary)
+        mask = scenario.parameters.mask
+        D_C = _together(lambda: diffusivity_of_C(mask, space)) if mask else None
+        u = _together(lambda: initial_state(scenario.initial, space))
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from None
     if D_C is not None:
         space.exchange_field(D_C)
-    u = _together(lambda: initial_state(scenario.initial, space))
     _together(lambda: _prepare(out, scenario) if space.comm.rank == 0 else None)
     integrator = Strang(
         space,

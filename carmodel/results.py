@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from . import FIELDS
 from .errors import InputError
+from .images import read_image
 
 Array = NDArray[np.float64]
 
@@ -94,8 +95,6 @@ def _columns(path: Path) -> dict[str, Array]:
 
 
 def _vtk_volumes(index: Path) -> Volumes:
-    import pyvista  # takes a second to import; tables are read without it
-
     try:
         entries = ElementTree.parse(index).findall("./Collection/DataSet")
         times = [float(entry.attrib["timestep"]) for entry in entries]
@@ -104,9 +103,12 @@ def _vtk_volumes(index: Path) -> Volumes:
         raise InputError(f"{index}: cannot be read as a ParaView collection: {error}") from None
 
     def read(n: int) -> Array:
-        if not files[n].is_file():
-            raise InputError(f"{files[n]}: no such file, though {index.name} lists it")
-        image = pyvista.read(files[n])
+        try:
+            image = read_image(files[n])
+        except ValueError as error:
+            raise InputError(f"{files[n]}: {error}") from None
+        if missing := [field for field in FIELDS if field not in image.cell_data]:
+            raise InputError(f"{files[n]}: no cell data {missing[0]}; accepted: {', '.join(FIELDS)}")
         shape = tuple(n - 1 for n in reversed(image.dimensions))
         return np.stack([np.asarray(image.cell_data[field]).reshape(shape) for field in FIELDS])
 

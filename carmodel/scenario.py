@@ -185,6 +185,7 @@ class Integrator(Table):
     """How the state advances."""
 
     kind: Literal["strang"] = "strang"
+    rtol: Positive = 1e-4  # for integrators that control their error; `strang` takes fixed steps
     dt: Positive = 0.01
     taxis: Literal["central", "upwind", "scharfetter-gummel"] = "central"
     substeps: Count = 1
@@ -206,6 +207,7 @@ class Output(Table):
     every: NonNegative = 0.5
     formats: Annotated[tuple[Literal["vtk", "csv"], ...], Field(strict=False)] = ("vtk",)
     line: Line = Line()
+    checkpoint_every: Literal[0] = 0  # no checkpoints yet
 
 
 class ParametersTable(Table):

@@ -1,5 +1,6 @@
 """Shared by all tests: floating-point warnings are errors, and two ways to run commands."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -49,7 +50,11 @@ def carmodel(capfd, monkeypatch):
 def mpirun(ranks: int, *command: object, timeout: float = 120.0) -> Answer:
     """Run a command under the project's MPI launcher; a hang fails the test instead of the suite."""
     launcher = ["bash", str(ROOT / "runs/mpirun.sh"), "-n", str(ranks), *map(str, command)]
-    done = subprocess.run(launcher, capture_output=True, text=True, timeout=timeout, cwd=ROOT, check=False)
+    # This process may have started MPI, which leaves its marks in the C environment: hand on Python's copy of before.
+    environment = dict(os.environ)
+    done = subprocess.run(
+        launcher, capture_output=True, text=True, timeout=timeout, cwd=ROOT, check=False, env=environment
+    )
     return Answer(done.returncode, done.stdout, done.stderr)
 
 

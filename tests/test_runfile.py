@@ -1,0 +1,236 @@
+"""Run files: defaults, bases, overrides, and every wrong input refused in one line."""
+
+import numpy as np
+import pytest
+import pyvista
+
+from carmodel.errors import InputError
+from carmodel.initial import initial_state
+from carmodel.parameters import PRESETS
+from carmodel.runfile import load
+from carmodel.spaces import BoxSpace
+from tests.conftest import ROOT, mpirun
+
+SMALL = """
+[space]
+cells = [6, 5, 4]
+[time]
+end = 0.04
+[integrator]
+kind = "strang"
+"""
+
+
+def test_everything_has_a_default_except_space_and_end(write):
+    scenario = load(write("[space]\ncells = [4, 4, 4]\n[time]\nend = 1\n"))
+    assert scenario.space.lengths == (1.0, 1.0, 1.0)
+    assert scenario.parameters.values == PRESETS["normalised"]
+    assert scenario.initial.tumour.radius == 0.2
+    assert scenario.output.every == 0.5
+    for missing, key in (("[time]\nend = 1", "space"), ("[space]\ncells = [4, 4, 4]", "time")):
+        with pytest.raises(InputError, match=f"{key}: missing"):
+            load(write(missing))
+
+
+def test_check_prints_a_run_file_that_resolves_to_itself(carmodel, write):
+    first = carmodel("check", write(SMALL), "--set", "parameters.mu_0=0", "--set", "parameters.preset=table1")
+    assert first.code == 0, first.err
+    assert "mu_0 = 0.0" in first.out
+    assert "K_T = 240000000.0" in first.out
+    again = carmodel("check", write(first.out, "again.toml"))
+    assert again.out == first.out
+
+
+def test_base_is_merged_table_by_table(write):
+    write("title = 'base'\n[space]\ncells = [4, 4, 4]\n[time]\nend = 3\n[parameters]\nmu_0 = 0.0\n", "below.toml")
+    scenario = load(write("base = 'below.toml'\n[time]\nend = 1\n[parameters]\nnu = 0.0\n"))
+    assert scenario.title == "base"
+    assert scenario.time.end == 1.0
+    assert scenario.parameters.values == PRESETS["normalised"]._replace(mu_0=0.0, nu=0.0)
+    with pytest.raises(InputError, match="circle"):
+        load(write("base = 'circle.toml'", "circle.toml"))
+
+
+def test_overrides_take_toml_values_and_bare_words(write):
+    file = write(SMALL)
+    scenario = load(file, ["space.cells=[7,8,9]", "integrator.taxis=upwind", "output.line={axis='y'}"])
+    assert scenario.space.cells == (7, 8, 9)
+    assert scenario.integrator.taxis == "upwind"
+    assert scenario.output.line.axis == "y"
+    for wrong in ("space.cells", "=3", "space.cells=[1,"):
+        with pytest.raises(InputError, match="--set"):
+            load(file, [wrong])
+
+
+def test_shapes(write):
+    text = """
+    [space]
+    cells = [20, 20, 20]
+    [initial]
+    tumour = { shape = "ball", radius = 0.275, value = 0.8, negative_fraction = 0.25 }
+    cart = { shape = "disk", axis = "z", from = -1.0, to = 0.1, radius = 0.2, value = 0.5, edge = 0.03 }
+    [time]
+    end = 1
+    """
+    space = BoxSpace((20, 20, 20), (1.0, 1.0, 1.0))
+    u = space.owned(initial_state(load(write(text)).initial, space))
+    x, y, z = (np.broadcast_to(c, space.owned_shape) for c in space.centres)
+    inside = (x - 0.5) ** 2 + (y - 0.5) ** 2 + (z - 0.5) ** 2 <= 0.275**2
+    assert u[2] == pytest.approx(np.where(inside, 0.6, 0.0))
+    assert u[3] == pytest.approx(np.where(inside, 0.2, 0.0))
+    rho = np.sqrt((x - 0.5) ** 2 + (y - 0.5) ** 2)
+
+    def step(d):
+        return 0.5 * (1 - np.tanh(d / 0.03))
+
+    assert u[0] == pytest.approx(0.5 * step(-1.0 - z) * step(z - 0.1) * step(rho - 0.2), abs=1e-15)
+    assert np.abs(u[[1, 4, 5, 6]]).max() == 0.0
+    space.destroy()
+
+
+def test_points_on_a_sharp_surface_belong_to_the_shape(write):
+    text = SMALL + "[initial]\ntumour = { shape = 'layer', axis = 'x', from = 0.25, to = 0.75, value = 1.0 }\n"
+    space = BoxSpace((5, 2, 2), (1.0, 1.0, 1.0), nodes_on_boundary=True)
+    u = space.owned(initial_state(load(write(text)).initial, space))
+    assert u[2, 0, 0].tolist() == [0.0, 1.0, 1.0, 1.0, 0.0]
+    space.destroy()
+
+
+def volume(path, cells=(6, 5, 4), **arrays):
+    image = pyvista.ImageData(dimensions=[n + 1 for n in cells])
+    for name, values in arrays.items():
+        image.cell_data[name] = np.broadcast_to(values, np.prod(cells)).copy()
+    image.save(path)
+    return path
+
+
+def test_fields_and_diffusivity_come_from_files(carmodel, write, tmp_path):
+    """A mask equal to the preset's number gives the preset's run; a field file replaces its shape."""
+    values = np.random.default_rng(7).random(6 * 5 * 4)
+    volume(tmp_path / "mask.vti", D_C=0.014)
+    volume(tmp_path / "start.vti", C=values)
+    files = "[initial]\nC = 'start.vti'\n"
+    plain = write(SMALL + files, "plain.toml")
+    masked = write(SMALL + files + "[parameters]\nD_C = { mask = 'mask.vti' }\n", "masked.toml")
+    for file in (plain, masked):
+        answer = carmodel("run", file, "--out", tmp_path / file.stem, "--quiet")
+        assert answer == (0, "", ""), answer
+    answer = carmodel("compare", tmp_path / "plain", tmp_path / "masked", "--tol", "1e-12")
+    assert answer.code == 0, answer.out
+    first = pyvista.read(tmp_path / "plain/fields/t00000.vti")
+    assert (first.cell_data["C"] == values).all()
+
+
+WRONG = [
+    ("space.cells=[6,5,0]", "space.cells.2 = 0"),  # zero cells
+    ("space.cell=[6,5,4]", "unknown key 'cell' (did you mean 'cells'?)"),
+    ("integrator.kind=magic", "integrator.kind = 'magic'; accepted: 'strang'"),
+    ("integrator.dt='soon'", "integrator.dt = 'soon'; accepted: a valid number"),
+    ("integrator.substeps=1.5", "integrator.substeps = 1.5; accepted: a valid integer"),
+    ("time.end=true", "time.end = True"),
+    ("parameters.D_T=-5e-5", "parameters.D_T = -5e-05; accepted: greater than or equal to 0"),
+    ("parameters.D_T=nan", "parameters.D_T = nan; accepted: a finite number"),
+    ("parameters.K_C=0.0", "K_C = 0; accepted: greater than 0"),
+    ("parameters.mu0=0.1", "unknown key 'mu0' (did you mean 'mu_0'?)"),
+    ("parameters.D_C={mask='nowhere.vti'}", "no such file"),
+    ("initial.tumour={shape='cube',radius=1}", "initial.tumour.shape = 'cube'; accepted: 'ball', 'disk', 'layer'"),
+    ("initial.cart={shape='ball'}", "initial.cart.radius: missing"),
+    ("initial.cart={shape='layer',from=1,to=0}", "from = 1 lies beyond to = 0"),
+    ("initial.tumour={shape='ball',radius=0.1,negative_fraction=2}", "negative_fraction = 2"),
+    ("output.formats=['vtk','hdf']", "output.formats.1 = 'hdf'; accepted: 'vtk' or 'csv'"),
+    ("output.line={through=[0.5,2.0]}", "inside the box"),
+    ("output.every=1e-12", "output.every"),
+    ("space.nodes_on_boundary=true", "at least 2"),
+    ("space.cells=[100000,100000,1]", "fewer than 2^31"),
+    ("space=3", "space = 3; accepted: a table"),
+]
+
+
+@pytest.mark.parametrize(("override", "complaint"), WRONG)
+def test_wrong_input_is_refused_in_one_line_and_nothing_written(carmodel, write, tmp_path, override, complaint):
+    text = SMALL.replace("[6, 5, 4]", "[6, 5, 1]") if "nodes_on" in override else SMALL
+    out = tmp_path / "out"
+    answer = carmodel("run", write(text), "--out", out, "--set", override)
+    assert answer.code == 2
+    assert answer.out == ""
+    assert answer.err.count("\n") == 1, answer.err
+    assert complaint in answer.err
+    assert "case.toml" in answer.err or "--set" in answer.err or ".vti" in answer.err
+    assert not out.exists()
+
+
+def refused(answer, complaint):
+    assert answer.code == 2, answer
+    assert answer.out == ""
+    assert answer.err.count("\n") == 1, answer.err
+    assert complaint in answer.err
+
+
+def test_unreadable_masks_are_refused(carmodel, write, tmp_path):
+    (tmp_path / "noise.vti").write_bytes(b"this is no VTK file")
+    whole = volume(tmp_path / "whole.vti", D_C=np.random.default_rng(8).random(6 * 5 * 4)).read_bytes()
+    (tmp_path / "cut.vti").write_bytes(whole[:1000])
+    (tmp_path / "spoilt.vti").write_bytes(whole.replace(whole[800:840], b"A" * 40))
+    (tmp_path / "text.txt").write_text("D_C")
+    volume(tmp_path / "other.vti", density=1.0)
+    volume(tmp_path / "small.vti", cells=(3, 3, 3), D_C=1.0)
+    volume(tmp_path / "negative.vti", D_C=-1.0)
+    volume(tmp_path / "nan.vti", D_C=np.nan)
+    cases = dict.fromkeys(("noise.vti", "cut.vti", "text.txt", "spoilt.vti"), "not a whole VTK image") | {
+        "other.vti": "['density']",
+        "small.vti": "(3, 3, 3)",
+        "negative.vti": "negative",
+        "nan.vti": "not finite",
+        "none.vti": "no such file",
+    }
+    for name, complaint in cases.items():
+        file = write(SMALL + f"[parameters]\nD_C = {{ mask = '{name}' }}\n")
+        answer = carmodel("run", file, "--out", tmp_path / "out")
+        refused(answer, complaint)
+        assert name in answer.err
+        assert not (tmp_path / "out").exists()
+
+
+def test_jacobi_with_a_mask_is_refused(carmodel, write, tmp_path):
+    volume(tmp_path / "mask.vti", D_C=0.01)
+    file = write(SMALL + "diffusion = 'jacobi'\n[parameters]\nD_C = { mask = 'mask.vti' }\n")
+    refused(carmodel("check", file), 'integrator.diffusion = "jacobi"')
+
+
+def test_files_that_are_no_run_files_are_refused(carmodel, write, tmp_path):
+    refused(carmodel("check", tmp_path / "none.toml"), "No such file")
+    refused(carmodel("check", tmp_path), "cannot be read")
+    refused(carmodel("check", write("[space\ncells")), "not a TOML file")
+    (tmp_path / "binary.toml").write_bytes(bytes(range(256)))
+    refused(carmodel("check", tmp_path / "binary.toml"), "not a TOML file")
+
+
+def test_output_directory_of_another_run_is_refused(carmodel, write, tmp_path):
+    file, out = write(SMALL), tmp_path / "out"
+    assert carmodel("run", file, "--out", out, "--quiet").code == 0
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    refused(carmodel("run", file, "--out", out), "holds another run")
+    assert before == {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+
+def test_unwritable_output_directory_is_refused(carmodel, write, tmp_path):
+    """A file in the way stops root as well, which permissions do not."""
+    (tmp_path / "file").write_text("in the way")
+    refused(carmodel("run", write(SMALL), "--out", tmp_path / "file/out"), "cannot be written")
+    refused(carmodel("run", write(SMALL), "--out", tmp_path / "file"), "cannot be written")
+    assert (tmp_path / "file").read_text() == "in the way"
+
+
+def test_more_ranks_than_layers_are_refused(write, tmp_path):
+    file = write(SMALL.replace("[6, 5, 4]", "[2, 1, 1]"))
+    answer = mpirun(3, ROOT / ".venv/bin/carmodel", "run", file, "--out", tmp_path / "out")
+    refused(answer, "[2, 1, 1] cannot be split over 3 ranks")
+    assert not (tmp_path / "out").exists()
+
+
+def test_wrong_command_lines_are_refused(carmodel):
+    refused(carmodel("walk"), "walk")
+    refused(carmodel("run"), "FILE")
+    refused(carmodel("compare", "a", "b", "--tol", "x"), "--tol")
+    refused(carmodel("compare", "a", "b", "--tol", "-1"), "--tol")
+    refused(carmodel("info", "nowhere"), "not a run directory")
