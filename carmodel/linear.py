@@ -62,6 +62,8 @@ class KrylovDiffusion:
         solver.solve(self._b, self._x)
         self.iterations[f] += solver.getIterationNumber()
         reason = solver.getConvergedReason()
+        if reason == PETSc.KSP.ConvergedReason.DIVERGED_NANORINF:
+            raise NumericsError(f"{FIELDS[f]} is no longer finite")
         if reason < 0:
             raise NumericsError(
                 f"diffusion of {FIELDS[f]} not solved: PETSc reason {reason} after {solver.getIterationNumber()} "

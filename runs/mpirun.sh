@@ -21,6 +21,9 @@ export PRTE_MCA_rmaps_default_mapping_policy=${PRTE_MCA_rmaps_default_mapping_po
 # Bound, two jobs on one machine would share the first cores and leave the others idle.
 export OMPI_MCA_hwloc_base_binding_policy=${OMPI_MCA_hwloc_base_binding_policy:-none}
 export PRTE_MCA_hwloc_default_binding_policy=${PRTE_MCA_hwloc_default_binding_policy:-none}
+# Open MPI 4 lets one process read another's memory; where a container forbids that, it complains at every message.
+# Shared memory takes two copies instead, which a halo exchange hardly notices. Open MPI 5 finds out by itself.
+export OMPI_MCA_btl_vader_single_copy_mechanism=${OMPI_MCA_btl_vader_single_copy_mechanism:-none}
 # One thread a process: the processes already fill the cores.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 export FIPY_SOLVERS=${FIPY_SOLVERS:-petsc}
@@ -35,7 +38,7 @@ fi
 pass=(-x PATH -x OMP_NUM_THREADS -x FIPY_SOLVERS) # to other machines; on this one they arrive anyway
 # A process under mpirun writes to a pipe or a terminal of mpirun's own, so it cannot see for itself who is reading.
 if [[ -t 1 ]]; then
-    width=$(stty size </dev/tty 2>/dev/null) || true
+    width=$(stty size <&1 2>/dev/null) || width=80
     export CARMODEL_TERMINAL=1 COLUMNS=${width#* }
     pass+=(-x CARMODEL_TERMINAL -x COLUMNS)
 fi

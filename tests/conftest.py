@@ -47,15 +47,28 @@ def carmodel(capfd, monkeypatch):
     return command
 
 
-def mpirun(ranks: int, *command: object, timeout: float = 120.0) -> Answer:
-    """Run a command under the project's MPI launcher; a hang fails the test instead of the suite."""
-    launcher = ["bash", str(ROOT / "runs/mpirun.sh"), "-n", str(ranks), *map(str, command)]
-    # This process may have started MPI, which leaves its marks in the C environment: hand on Python's copy of before.
-    environment = dict(os.environ)
-    done = subprocess.run(
-        launcher, capture_output=True, text=True, timeout=timeout, cwd=ROOT, check=False, env=environment
+def start_mpirun(ranks: int, *command: object) -> subprocess.Popen[str]:
+    """Start a command under the project's MPI launcher."""
+    return subprocess.Popen(
+        ["bash", str(ROOT / "runs/mpirun.sh"), "-n", str(ranks), *map(str, command)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        # This process may have started MPI, which marks the C environment: hand on Python's copy from before.
+        env=dict(os.environ),
     )
-    return Answer(done.returncode, done.stdout, done.stderr)
+
+
+def mpirun(ranks: int, *command: object, timeout: float = 120.0) -> Answer:
+    """Run a command under MPI to its end; a hang fails the test instead of the suite."""
+    with start_mpirun(ranks, *command) as job:
+        try:
+            out, err = job.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            job.terminate()
+            raise
+    return Answer(job.returncode, out, err)
 
 
 @pytest.fixture
