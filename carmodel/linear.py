@@ -21,8 +21,8 @@ Array = NDArray[np.float64]
 #: whose multigrid hierarchies differ, stay within 1e-10 of one another over a whole run.
 RELATIVE_RESIDUAL = 1e-12
 
-#: dt D / h^2 from which multigrid is faster than Jacobi-preconditioned CG: docs/numerics.md, "Linear solves".
-MULTIGRID_FROM = 10.0
+#: dt D / h^2 from which multigrid is faster than Jacobi-preconditioned CG: docs/linear_solves.md.
+MULTIGRID_FROM = 15.0
 
 
 class KrylovDiffusion:

@@ -13,7 +13,7 @@ def summary(run: RunDirectory) -> str:
     manifest, series = run.manifest, run.series
     burden = series["total_TA"] + series["total_TB"]
     cart = series["total_C"]
-    peak = int(np.argmax(cart))
+    peak, lowest = int(np.argmax(cart)), int(np.argmin(burden))
     clamped = sum(abs(series[name][-1]) for name in series if name.startswith("clamped_"))
     grid, seconds = manifest["grid"], manifest["wall_seconds"]
     phases = ", ".join(f"{name.replace('_', '-')} {spent:.1f}" for name, spent in seconds.items() if name != "total")
@@ -21,7 +21,11 @@ def summary(run: RunDirectory) -> str:
         ("run", f"{run.folder}: {manifest['status']}"),
         ("grid", f"{' x '.join(map(str, grid['cells']))} cells on {manifest['ranks']} rank(s)"),
         ("time", f"{manifest['t']:g} days in {manifest['steps']} steps, {seconds['total']:.1f} s ({phases})"),
-        ("tumour burden", f"{burden[0]:.4g} before, {burden[-1]:.4g} after ({_change(burden)})"),
+        (
+            "tumour burden",
+            f"{burden[0]:.4g} before, {burden[-1]:.4g} after ({_change(burden)}), "
+            f"lowest {burden[lowest]:.4g} on day {series['t'][lowest]:.3g}",
+        ),
         ("antigen-negative", f"{_share(series, 0)} before, {_share(series, -1)} after"),
         (
             "CAR-T cells",

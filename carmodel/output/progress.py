@@ -14,12 +14,13 @@ from ..simulation import Observer, Simulation
 #: Seconds between plain lines.
 PERIOD = 10.0
 
+#: Set by `runs/mpirun.sh` when its own standard output is a terminal.
+LAUNCHER_S_TERMINAL = "CARMODEL_TERMINAL"
+
 
 def on_terminal() -> bool:
     """Whether someone watches.  Under mpirun a rank cannot tell: `runs/mpirun.sh` says so in CARMODEL_TERMINAL."""
-    if "CARMODEL_TERMINAL" in os.environ:
-        return os.environ["CARMODEL_TERMINAL"] == "1"
-    return sys.stderr.isatty()
+    return LAUNCHER_S_TERMINAL in os.environ or sys.stderr.isatty()
 
 
 class _Rate(ProgressColumn):
@@ -28,7 +29,7 @@ class _Rate(ProgressColumn):
 
 
 class Progress(Observer):
-    """Writes to stderr; silent on other ranks."""
+    """Writes on rank 0 only: to stderr, or to the launcher's terminal."""
 
     def __init__(self) -> None:
         self._bar: Bar | None = None
@@ -38,7 +39,8 @@ class Progress(Observer):
         """Start the clock and, on a terminal, the bar."""
         self._began = self._last = monotonic()
         if run.space.comm.rank == 0 and on_terminal():
-            console = Console(stderr=True, force_terminal=True)
+            # The launcher passes stdout on as it comes, but stderr line by line, and a bar has no lines.
+            console = Console(stderr=LAUNCHER_S_TERMINAL not in os.environ, force_terminal=True)
             self._bar = Bar(
                 TextColumn("t = {task.completed:.2f} of {task.total:g} days"),
                 BarColumn(),

@@ -70,31 +70,31 @@ def _reaction_row(v: Array, p: Parameters, z: int, y: int, mu_BA: Array, out: Ar
     """R(v) = P - L v of eqs (1)-(7) in the row (z, y); `mu_BA` is scratch of a row."""
     for i in range(mu_BA.size):
         mu_BA[i] = antigen_recovery(v[0, z, y, i + 1], p)
+    C, E, TA, TB = v[0, z, y, 1:-1], v[1, z, y, 1:-1], v[2, z, y, 1:-1], v[3, z, y, 1:-1]
+    S, A, H = v[4, z, y, 1:-1], v[5, z, y, 1:-1], v[6, z, y, 1:-1]
     for i in range(mu_BA.size):
-        x = i + 1
-        production, loss = production_and_loss(
-            v[0, z, y, x],
-            v[1, z, y, x],
-            v[2, z, y, x],
-            v[3, z, y, x],
-            v[4, z, y, x],
-            v[5, z, y, x],
-            v[6, z, y, x],
-            mu_BA[i],
-            p,
-        )
-        for f in range(7):
-            out[f, i] = production[f] - loss[f] * v[f, z, y, x]
+        P, L = production_and_loss(C[i], E[i], TA[i], TB[i], S[i], A[i], H[i], mu_BA[i], p)
+        out[0, i] = P[0] - L[0] * C[i]
+        out[1, i] = P[1] - L[1] * E[i]
+        out[2, i] = P[2] - L[2] * TA[i]
+        out[3, i] = P[3] - L[3] * TB[i]
+        out[4, i] = P[4] - L[4] * S[i]
+        out[5, i] = P[5] - L[5] * A[i]
+        out[6, i] = P[6] - L[6] * H[i]
 
 
 @compiled
 def clamp_row(row: Array) -> float:
     """Set negative values to zero; return what that added."""
+    negative = 0
+    for i in range(row.size):  # counting runs in vector registers, adding up in order does not
+        negative += row[i] < 0.0
     added = 0.0
-    for i in range(row.size):
-        if row[i] < 0.0:
-            added -= row[i]
-            row[i] = 0.0
+    if negative:
+        for i in range(row.size):
+            if row[i] < 0.0:
+                added -= row[i]
+                row[i] = 0.0
     return added
 
 
@@ -138,14 +138,15 @@ def explicit_stage(
                 for i in range(nx):
                     r[0, i] -= divergence[i]
             for f in range(7):
-                stored, result = rate[f, z, y, 1:-1], out[f, z, y, 1:-1]
+                start, stored, result = base[f, z, y, 1:-1], rate[f, z, y, 1:-1], out[f, z, y, 1:-1]
+                change = r[f]
                 if store:
                     for i in range(nx):
-                        stored[i] = r[f, i]
-                        result[i] = base[f, z, y, i + 1] + weight * r[f, i]
+                        stored[i] = change[i]
+                        result[i] = start[i] + weight * change[i]
                 else:
                     for i in range(nx):
-                        result[i] = base[f, z, y, i + 1] + weight_stored * stored[i] + weight * r[f, i]
+                        result[i] = start[i] + weight_stored * stored[i] + weight * change[i]
                 if clamp:
                     clamped[f] += clamp_row(result)
 
