@@ -25,7 +25,7 @@ cart = {{ shape = "disk", from = 0.0, to = 0.3, radius = 0.3, value = 0.5 }}
 end = 1.0
 [integrator]
 kind = "strang"
-dt = 0.05
+dt = 0.1
 [output]
 every = 0.5
 formats = ["vtk", "csv"]

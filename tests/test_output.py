@@ -13,6 +13,7 @@ from vtkmodules.numpy_interface.dataset_adapter import WrapDataObject
 from vtkmodules.vtkIOXML import vtkXMLPImageDataReader
 
 from carmodel import FIELDS
+from carmodel.parameters import TABLE_1
 from carmodel.results import RunDirectory, compare, open_volumes
 from carmodel.simulation import equal_steps, output_times
 from tests.conftest import ODD_CELLS, ROOT, mpirun
@@ -143,6 +144,25 @@ def test_series_has_a_row_a_step_and_its_columns_are_those_of_the_fields(runs):
             assert series[f"total_{field}"][row] == pytest.approx(values.mean() * volume, rel=1e-12, abs=1e-300)
             assert series[f"min_{field}"][row] == values.min()
             assert series[f"max_{field}"][row] == values.max()
+
+
+def test_series_accounts_for_clamped_mass(carmodel, write, tmp_path):
+    """Taxis at a cell Peclet number above 2 and no reactions: C's integral changes by what clamping added, no more."""
+    rates = {name: 0.0 for name, entry in TABLE_1.items() if "day" in entry.unit and not name.startswith("D_")}
+    parameters = rates | {"mu_0": 0.0, "nu": 0.0, "chi_0": 0.1, "D_C": 5e-3}
+    source = pyvista.ImageData(dimensions=[n + 1 for n in ODD_CELLS])
+    source.cell_data["S"] = np.exp(-(((source.cell_centers().points[:, 0] - 8.0) / 2.0) ** 2))
+    source.save(tmp_path / "S.vti")
+    file = write(CASE)
+    sets = [f"parameters.{name}={value}" for name, value in parameters.items()]
+    sets += [f"initial.S='{tmp_path / 'S.vti'}'", "time.end=4"]
+    answer = carmodel("run", file, "--out", tmp_path / "out", "--quiet", *(a for s in sets for a in ("--set", s)))
+    assert answer.code == 0, answer.err
+    series = RunDirectory(tmp_path / "out").series
+    added = series["total_C"] - series["total_C"][0]
+    assert series["clamped_C"][-1] > 1e-4 * series["total_C"][0]
+    assert (np.diff(series["clamped_C"]) >= 0.0).all()
+    assert added == pytest.approx(series["clamped_C"], abs=1e-12 * series["total_C"].max())
 
 
 def test_line_interpolates_across_the_axis(runs):

@@ -104,6 +104,30 @@ def test_clamped_mass_accounts_for_every_change(diffusion):
     space.destroy()
 
 
+def test_what_clamping_adds_after_diffusion_is_counted_too():
+    """A solver that overshoots below zero, as one with a loose tolerance may."""
+
+    class Overshooting:
+        def solve(self, u, dt):
+            u -= 0.5
+
+        def destroy(self):
+            pass
+
+    space = BoxSpace((5, 4, 3), (1.0, 1.0, 1.0))
+    u = smooth_state(space)
+    integrator = Strang(space, without_reactions()._replace(chi_0=0.0))
+    integrator.diffusion.destroy()
+    integrator.diffusion = Overshooting()
+    before = space.owned(u).copy()
+    integrator.step(u, 0.1)
+    assert space.owned(u) == pytest.approx(np.maximum(before - 0.5, 0.0))
+    added = np.maximum(0.5 - before, 0.0).sum(axis=(1, 2, 3))
+    assert added.min() > 0.1
+    assert integrator.clamped == pytest.approx(added, rel=1e-13)
+    space.destroy()
+
+
 def test_without_clamping_negative_values_stay_and_the_total_is_kept():
     space = BoxSpace((16, 5, 4), (1.0, 0.4, 0.4))
     p = without_reactions()._replace(chi_0=2.0, D_C=1e-4, D_S=1e-3)
