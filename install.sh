@@ -14,7 +14,11 @@ log=$venv/install.log
 stamp=$venv/installed
 # -real: PETSc for real numbers; plain python3-petsc4py is content with the complex one.
 # libegl1 and libgl1-mesa-dri: VTK draws without a screen through them.
-packages=(python3-venv python3-petsc4py-real python3-mpi4py python3-numpy openmpi-bin libegl1 libgl1-mesa-dri)
+# The last line: what pip's gmsh is linked to.
+packages=(
+    python3-venv python3-petsc4py-real python3-mpi4py python3-numpy openmpi-bin libegl1 libgl1-mesa-dri
+    libgl1 libglu1-mesa libxrender1 libxcursor1 libxft2 libxinerama1
+)
 
 die() {
     printf 'install.sh: %s\n' "$*" >&2
@@ -143,7 +147,7 @@ from mpi4py import MPI
 from petsc4py import PETSc
 rows = {"Python": platform.python_version(), "PETSc": ".".join(map(str, PETSc.Sys.getVersion()))}
 rows["Open MPI"] = ".".join(map(str, MPI.get_vendor()[1]))
-names = ("petsc4py", "mpi4py", "FiPy", "numpy", "scipy", "numba", "pyvista", "VTK", "pydantic", "typer")
+names = ("petsc4py", "mpi4py", "FiPy", "gmsh", "numpy", "scipy", "numba", "pyvista", "VTK", "pydantic", "typer")
 rows |= {name: version(name) for name in names}
 print("Installed:", *(f"  {name:<9} {number}" for name, number in rows.items()), sep="\n")
 END

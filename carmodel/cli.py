@@ -1,5 +1,6 @@
 """The commands `run`, `check`, `info` and `compare`."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -41,23 +42,31 @@ def run(
     file: RunFile,
     petsc: Annotated[list[str] | None, typer.Argument(metavar="[-- PETSC...]", help="Options for PETSc.")] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Run directory; results/NAME-OF-FILE unless given.")
+        str | None, typer.Option(metavar="DIR", help="Run directory; results/NAME-OF-FILE unless given.")
     ] = None,
     overrides: Overrides = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no summary.")] = False,
 ) -> None:
     """Simulate; alone or under mpirun."""
+    if out == "":
+        raise InputError("--out: is empty; accepted: a folder")
     from .launch import launch  # brings in MPI and PETSc, which the other commands do without
 
-    raise typer.Exit(launch(file, out or Path("results") / file.stem, overrides or [], petsc or [], quiet))
+    raise typer.Exit(launch(file, Path(out or f"results/{file.stem}"), overrides or [], petsc or [], quiet))
 
 
 @app.command()
 def check(file: RunFile, overrides: Overrides = None) -> None:
     """Validate a run file and print it with every default; run nothing."""
+    from .initial import check_files
     from .runfile import load
 
-    print(load(file, overrides or []).toml(), end="")
+    scenario = load(file, overrides or [])
+    try:
+        check_files(scenario)
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from None
+    print(scenario.toml(), end="")
 
 
 @app.command()
@@ -81,10 +90,10 @@ def compare(
     import numpy as np
 
     from . import FIELDS
-    from .results import compare as difference
+    from .compare import compare as difference
 
     found = difference(a, b)
-    print(f"{len(found.times)} common times from {found.times[0]:g} to {found.times[-1]:g}")
+    print(f"{len(found.times)} common times from {found.times[0]:g} to {found.times[-1]:g}, {found.how}")
     print(f"{'field':>5}  {'relative L2':>12}  {'relative max':>12}")
     for row in zip(FIELDS, found.relative_l2, found.relative_max, strict=True):
         print("{:>5}  {:12.3e}  {:12.3e}".format(*row))
@@ -107,13 +116,17 @@ def main() -> NoReturn:
     except NumericsError as error:
         code = _complain(error, 3)
     except _UsageError as error:
-        code = _complain(f"{error.format_message()} (see carmodel --help)", 2)
+        code = _complain(f"{error.format_message() or 'which command?'} (see carmodel --help)", 2)
+    except BrokenPipeError:  # whoever read our output has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 141
     sys.exit(code)
 
 
 def _complain(message: object, code: int) -> int:
     # Under MPI every rank comes to the same end; one of them says so.
     MPI = sys.modules.get("mpi4py.MPI")
-    if MPI is None or MPI.COMM_WORLD.rank == 0:
+    ranks = (os.environ[name] for name in ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID") if name in os.environ)
+    if str(MPI.COMM_WORLD.rank if MPI else next(ranks, "0")) == "0":
         print(message, file=sys.stderr, flush=True)
     return code

@@ -15,7 +15,7 @@ import numba
 
 _PACKAGE = Path(__file__).parent
 _SETTING = "CACHE_DIR"  # numba makes its settings at run time
-_COMPILED = ("compiled.py", "parameters.py", "kinetics.py", "transport.py", "spaces/stencils.py")
+_COMPILED = ("compiled.py", "parameters.py", "kinetics.py", "transport.py", "spaces/stencils.py", "spaces/faces.py")
 
 
 @functools.cache
@@ -34,6 +34,9 @@ def _cache_folder() -> str | None:
 
 def compiled(function: Callable[..., Any]) -> Any:
     """Compile a function of scalars or arrays; division by zero gives inf or nan as in numpy."""
+    if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
+        function.py_func = function  # type: ignore[attr-defined]
+        return function
     folder, others = _cache_folder(), getattr(numba.config, _SETTING)
     if folder:
         setattr(numba.config, _SETTING, folder)

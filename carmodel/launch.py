@@ -4,16 +4,21 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
+from math import inf
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import petsc4py
 
-from .errors import InputError
+from .errors import InputError, NumericsError
 from .runfile import load
-from .scenario import Scenario
+from .scenario import Box, Mesh, Scenario
+
+if TYPE_CHECKING:  # PETSc takes its options when it is first imported: not before launch() hands them over
+    from .spaces import Space
 
 T = TypeVar("T")
 
@@ -37,15 +42,17 @@ def launch(file: Path, out: Path, overrides: list[str], petsc_options: list[str]
     numerics fail.
     """
     began = perf_counter()
-    petsc4py.init(["carmodel", *petsc_options])
     _abort_together()
+    # PETSc's own handlers would end the run at the first broken pipe or hang-up.
+    try:
+        petsc4py.init(["carmodel", "-no_signal_handler", *petsc_options])
+    except Exception as error:
+        raise InputError(f"PETSc options {petsc_options}: {str(error).splitlines()[-1].strip()}") from None
     scenario = _together(lambda: load(file, overrides))
-    stopped_by = _catch_signals()
-    complete = _simulate(file, scenario, out, began, quiet, stopped_by)
-    return 0 if complete else 128 + stopped_by[0]
+    return _simulate(file, scenario, out, began, quiet)
 
 
-def _simulate(file: Path, scenario: Scenario, out: Path, began: float, quiet: bool, stopped_by: list[int]) -> bool:
+def _simulate(file: Path, scenario: Scenario, out: Path, began: float, quiet: bool) -> int:
     from mpi4py import MPI
 
     from .initial import diffusivity_of_C, initial_state
@@ -54,9 +61,9 @@ def _simulate(file: Path, scenario: Scenario, out: Path, began: float, quiet: bo
     from .simulation import Observer, Simulation
     from .spaces import BoxSpace
 
-    grid, choices, output = scenario.space, scenario.integrator, scenario.output
+    choices, output = scenario.integrator, scenario.output
     try:
-        space = BoxSpace(grid.cells, grid.lengths, grid.nodes_on_boundary)
+        space = _make_space(scenario.space)
         mask = scenario.parameters.mask
         D_C = _together(lambda: diffusivity_of_C(mask, space)) if mask else None
         u = _together(lambda: initial_state(scenario.initial, space))
@@ -64,7 +71,6 @@ def _simulate(file: Path, scenario: Scenario, out: Path, began: float, quiet: bo
         raise InputError(f"{file}: {error}") from None
     if D_C is not None:
         space.exchange_field(D_C)
-    _together(lambda: _prepare(out, scenario) if space.comm.rank == 0 else None)
     integrator = Strang(
         space,
         scenario.parameters.values,
@@ -75,11 +81,13 @@ def _simulate(file: Path, scenario: Scenario, out: Path, began: float, quiet: bo
         jacobi_iterations=choices.jacobi_iterations,
         jacobi_tolerance=choices.jacobi_tolerance,
     )
+    _together(lambda: _prepare(out, scenario) if space.comm.rank == 0 else None)
+    signals = _catch_signals()
     observers: list[Observer] = [Series(out), LineProfile(out, output.line)]
     if "vtk" in output.formats:
         observers.append(VtkVolumes(out))
-    if "csv" in output.formats:
-        observers.append(PublishedCsv(out))
+    if "csv" in output.formats and isinstance(space, BoxSpace):
+        observers.append(PublishedCsv(out, space))
     observers.append(Manifest(out, began))
     if not quiet:
         observers.append(Progress())
@@ -91,30 +99,59 @@ def _simulate(file: Path, scenario: Scenario, out: Path, began: float, quiet: bo
         every=output.every,
         dt=choices.dt,
         observers=observers,
-        interrupted=lambda: bool(stopped_by),
+        interrupted=lambda: signals[0] if signals else 0,
     )
     try:
-        complete = simulation.run()
-    finally:
-        integrator.destroy()
-        space.destroy()
+        simulation.run()
+    except OSError as error:
+        message = f"{error.filename or out}: cannot be written: {error.strerror}; saved: {simulation.outputs} outputs"
+        if space.comm.size > 1:  # the other ranks may wait for this one
+            print(message, file=sys.stderr, flush=True)
+            MPI.COMM_WORLD.Abort(3)
+        raise NumericsError(message) from None
+    # Collective, so not after an error of one rank alone.
+    integrator.destroy()
+    space.destroy()
     if MPI.COMM_WORLD.rank == 0 and not quiet:
         from .results import RunDirectory
         from .summary import summary
 
         print(summary(RunDirectory(out)), flush=True)
-    return complete
+    return 128 + simulation.stopped_by if simulation.stopped_by else 0
+
+
+def _make_space(grid: Box | Mesh) -> "Space":
+    """The box or mesh of a run file; collective.
+
+    Raises InputError when it cannot be made, or not on as many ranks.
+    """
+    if isinstance(grid, Box):
+        from .spaces import BoxSpace
+
+        return BoxSpace(grid.cells, grid.lengths, grid.nodes_on_boundary)
+    from .spaces.mesh import MeshSpace, gmsh_mesh, grid_mesh  # brings in FiPy
+
+    if cells := grid.cells:
+        return MeshSpace(_together(lambda: grid_mesh(cells, grid.lengths or (1.0, 1.0, 1.0))))
+    return MeshSpace(_together(lambda: gmsh_mesh(Path(grid.mesh))))
 
 
 def _prepare(out: Path, scenario: Scenario) -> None:
     """Make the run directory and write the resolved run file into it."""
-    if held := [name for name in OUTPUTS if (out / name).exists()]:
-        raise InputError(f"--out {out}: holds another run ({held[0]}); accepted: a new or empty folder")
+    file = out / "run.toml"
     try:
+        if held := [name for name in OUTPUTS if (out / name).exists()]:
+            raise InputError(f"--out {out}: holds another run ({held[0]}); accepted: a new or empty folder")
         out.mkdir(parents=True, exist_ok=True)
-        (out / "run.toml").write_text(scenario.toml(), encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"--out {out}: cannot be written: {error.strerror}; accepted: a folder to write in") from None
+        with file.open("x", encoding="utf-8") as stream:
+            stream.write(scenario.toml())
+    except FileExistsError:
+        raise InputError(f"--out {out}: cannot be written, or another run has just begun there") from None
+    except (OSError, ValueError) as error:
+        with suppress(OSError, ValueError):
+            file.unlink()
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"--out {out}: cannot be written: {reason}; accepted: a folder to write in") from None
 
 
 def _together(action: Callable[[], T]) -> T:
@@ -132,10 +169,23 @@ def _together(action: Callable[[], T]) -> T:
 
 
 def _catch_signals() -> list[int]:
-    """The signals that asked to stop, as they come in; the loop ends after its step."""
+    """The signals that asked to stop, as they come in; the loop ends after its step.
+
+    One that comes more than a second after the first ends the run at once: mpirun sends its own twice.
+    """
     received: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda caught, _frame: received.append(caught))
+    first = inf
+
+    def note(number: int, _frame: object) -> None:
+        nonlocal first
+        if perf_counter() > first + 1.0:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        first = min(first, perf_counter())
+        received.append(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(number, note)
     return received
 
 

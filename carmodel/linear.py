@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from petsc4py import PETSc
 
 from . import FIELDS
-from .errors import NumericsError
-from .spaces import BoxSpace
+from .errors import InputError, NumericsError
+from .spaces import BoxSpace, Space
 
 Array = NDArray[np.float64]
 
@@ -36,14 +36,15 @@ class KrylovDiffusion:
     Krylov iterations; `preconditioners` names what each field uses.
     """
 
-    def __init__(self, space: BoxSpace, diffusivities: Sequence[float | Array]) -> None:
+    def __init__(self, space: Space, diffusivities: Sequence[float | Array]) -> None:
+        """Raises InputError when PETSc does not accept the user's options."""
         self.space = space
         self.diffusivities = tuple(diffusivities)
         self.iterations = np.zeros(len(FIELDS), dtype=int)
         self.preconditioners: dict[str, str] = {}
         self._dt = 0.0
         self._b, self._x = space.create_vector(), space.create_vector()
-        self._solvers = [PETSc.KSP().create(space.comm) for _ in FIELDS]
+        self._solvers = [self._new_solver(name) for name in FIELDS]
         self._matrices: list[Any] = []
 
     def solve(self, u: Array, dt: float) -> None:
@@ -51,14 +52,18 @@ class KrylovDiffusion:
 
         Raises NumericsError when a solver does not converge.
         """
-        if dt != self._dt:
-            self._set_up(dt)
-        for f, solver in enumerate(self._solvers):
-            self._solve_field(f, solver, self.space.owned(u[f]))
+        try:
+            if dt != self._dt:
+                self._set_up(dt)
+            for f, solver in enumerate(self._solvers):
+                self._solve_field(f, solver, self.space.owned(u[f]))
+        except PETSc.Error as error:
+            raise NumericsError(f"diffusion not solved: PETSc says: {_reason(error)}") from None
 
     def _solve_field(self, f: int, solver: Any, field: Array) -> None:
-        self._b.array[:] = field.ravel()
-        self._b.copy(self._x)
+        volumes = self.space.relative_volumes
+        self._x.array[:] = field.ravel()
+        self._b.array[:] = self._x.array * volumes
         solver.solve(self._b, self._x)
         self.iterations[f] += solver.getIterationNumber()
         reason = solver.getConvergedReason()
@@ -69,14 +74,14 @@ class KrylovDiffusion:
                 f"diffusion of {FIELDS[f]} not solved: PETSc reason {reason} after {solver.getIterationNumber()} "
                 f"iterations, residual {solver.getResidualNorm():.3g}, dt = {self._dt:g}"
             )
+        field[...] = self._x.array.reshape(field.shape)
+        self._x.array[:] *= volumes
         defect, size = self._b.sum() - self._x.sum(), self._x.norm(PETSc.NormType.NORM_1)
         if size > 0.0:
-            self._x.array[:] += np.abs(self._x.array) * (defect / size)
-        field[...] = self._x.array.reshape(field.shape)
+            field += np.abs(field) * (defect / size)
 
     def _set_up(self, dt: float) -> None:
         self._release_matrices()
-        inverse_square = float(np.mean([1.0 / h**2 for h in self.space.spacing]))
         shared: dict[float, Any] = {}
         for name, diffusivity, solver in zip(FIELDS, self.diffusivities, self._solvers, strict=True):
             if isinstance(diffusivity, float) and diffusivity in shared:
@@ -86,18 +91,37 @@ class KrylovDiffusion:
                 self._matrices.append(matrix)
                 if isinstance(diffusivity, float):
                     shared[diffusivity] = matrix
-            largest = self.space.largest(diffusivity)
-            solver.setOptionsPrefix(f"{name}_")
             solver.setOperators(matrix)
-            solver.setType(PETSc.KSP.Type.CG)
-            solver.setNormType(PETSc.KSP.NormType.UNPRECONDITIONED)
-            solver.setInitialGuessNonzero(True)
-            solver.setTolerances(rtol=RELATIVE_RESIDUAL, max_it=10_000)
-            multigrid = dt * largest * inverse_square >= MULTIGRID_FROM
+            multigrid = self._diffusion_number(matrix) >= MULTIGRID_FROM
             solver.getPC().setType(PETSc.PC.Type.GAMG if multigrid else PETSc.PC.Type.JACOBI)
             solver.setFromOptions()
+            # A direct solve, `-ksp_type preonly`, takes no initial guess.
+            solver.setInitialGuessNonzero(solver.getType() != PETSc.KSP.Type.PREONLY)
             self.preconditioners[name] = f"{solver.getType()} + {solver.getPC().getType()}"
         self._dt = dt
+
+    def _new_solver(self, name: str) -> Any:
+        """A field's solver with our choices and the user's; the user's options are read again with each matrix."""
+        solver = PETSc.KSP().create(self.space.comm)
+        solver.setOptionsPrefix(f"{name}_")
+        solver.setType(PETSc.KSP.Type.CG)
+        solver.setNormType(PETSc.KSP.NormType.UNPRECONDITIONED)
+        # From a sharp field and with dt D / h^2 of a million the first residual is a million times the right-hand side.
+        solver.setTolerances(rtol=RELATIVE_RESIDUAL, divtol=1e60, max_it=10_000)
+        solver.getPC().setType(PETSc.PC.Type.JACOBI)
+        try:
+            solver.setFromOptions()
+        except PETSc.Error as error:
+            raise InputError(f"PETSc options for {name}: {_reason(error)}; accepted: what PETSc knows") from None
+        return solver
+
+    def _diffusion_number(self, matrix: Any) -> float:
+        """Largest dt D / h^2 of a matrix, from its diagonal: a cell with six neighbours has 1 + 6 dt D / h^2 there."""
+        diagonal = matrix.getDiagonal()
+        diagonal.array[:] /= self.space.relative_volumes
+        largest = diagonal.max()[1]
+        diagonal.destroy()
+        return float((largest - 1.0) / 6.0)
 
     def _release_matrices(self) -> None:
         for matrix in self._matrices:
@@ -111,6 +135,13 @@ class KrylovDiffusion:
         self._release_matrices()
         self._b.destroy()
         self._x.destroy()
+
+
+def _reason(error: Any) -> str:
+    """The line of PETSc's traceback that says what is wrong."""
+    lines = [line.split("] ", 1)[-1].strip() for line in str(error).splitlines()]
+    told = [line for line in lines if line and not line.startswith(("error code", "#")) and "() at " not in line]
+    return told[0] if told else lines[0]
 
 
 class JacobiDiffusion:

@@ -95,6 +95,7 @@ TABLE_1: dict[str, Entry] = {
     "D_H": Entry("diffusivity of hypoxia", _D, 1.5, 0.86, 1.8, "[51,52]"),
     "rho_C": Entry("proliferation rate of CAR-T cells", _RATE, 0.55, 0.1, 0.9, "[53]"),
     "K_C": Entry("half-saturation of CAR-T proliferation", "cells", 2e9, 1e8, 1e10, "[53]"),
+    # Table 1 calls it the killing of tumour cells; in eq. (1) it is what the CAR-T cells lose by it.
     "delta_CT": Entry("loss rate of CAR-T cells on contact with tumour cells", _RATE, 0.41, 0.3, 0.6, "[9]"),
     "d_C": Entry("death rate of functional CAR-T cells", _RATE, 0.08, 0.03, 0.14, "[9,53]"),
     "k_e0": Entry("baseline exhaustion rate of CAR-T cells", _RATE, 0.05, 0.03, 0.07, "[53]"),

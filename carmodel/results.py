@@ -14,17 +14,41 @@ from numpy.typing import NDArray
 
 from . import FIELDS
 from .errors import InputError
-from .images import read_image
+from .vtkfile import read_vtk
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
+class BoxCells:
+    """Cells of a uniform box: how many along x, y, z, and where the box begins and ends, in cm."""
+
+    cells: tuple[int, int, int]
+    low: Array
+    high: Array
+
+
+@dataclass(frozen=True)
+class MeshCells:
+    """Cells of a mesh: centres of shape (cells, 3), volumes (cells,), and the box around them."""
+
+    centres: Array
+    volumes: Array
+    low: Array
+    high: Array
+
+
+@dataclass(frozen=True)
 class Volumes:
-    """Fields at the saved times: `read(n)` gives those of `times[n]`, shape (7, nz, ny, nx)."""
+    """Fields at the saved times.
+
+    `read(n)` gives those of `times[n]`: shape (7, nz, ny, nx) on a box, (7, cells) on a mesh.  `cells()` says where
+    they are; None in formats that do not.
+    """
 
     times: list[float]
     read: Callable[[int], Array]
+    cells: Callable[[], BoxCells | MeshCells | None]
 
 
 class RunDirectory:
@@ -102,17 +126,32 @@ def _vtk_volumes(index: Path) -> Volumes:
     except (OSError, ElementTree.ParseError, KeyError, ValueError) as error:
         raise InputError(f"{index}: cannot be read as a ParaView collection: {error}") from None
 
-    def read(n: int) -> Array:
+    def dataset(n: int) -> Any:
         try:
-            image = read_image(files[n])
+            found = read_vtk(files[n])
         except ValueError as error:
             raise InputError(f"{files[n]}: {error}") from None
-        if missing := [field for field in FIELDS if field not in image.cell_data]:
+        if missing := [field for field in FIELDS if field not in found.cell_data]:
             raise InputError(f"{files[n]}: no cell data {missing[0]}; accepted: {', '.join(FIELDS)}")
-        shape = tuple(n - 1 for n in reversed(image.dimensions))
-        return np.stack([np.asarray(image.cell_data[field]).reshape(shape) for field in FIELDS])
+        return found
 
-    return Volumes(times, read)
+    def read(n: int) -> Array:
+        found = dataset(n)
+        fields = np.stack([np.asarray(found.cell_data[field]) for field in FIELDS])
+        if hasattr(found, "dimensions"):
+            return fields.reshape(len(FIELDS), *(n - 1 for n in reversed(found.dimensions)))
+        return fields
+
+    def cells() -> BoxCells | MeshCells:
+        found = dataset(0)
+        low, high = np.array(found.bounds).reshape(3, 2).T
+        if hasattr(found, "dimensions"):
+            nx, ny, nz = (n - 1 for n in found.dimensions)
+            return BoxCells((nx, ny, nz), low, high)
+        volumes = found.compute_cell_sizes(length=False, area=False).cell_data["Volume"]
+        return MeshCells(np.asarray(found.cell_centers().points), np.asarray(volumes), low, high)
+
+    return Volumes(times, read, cells)
 
 
 def _csv_files(folder: Path) -> list[Path]:
@@ -131,7 +170,10 @@ def _csv_volumes(files: list[Path]) -> Volumes:
         columns = _columns(files[n])
         if missing := [name for name in ("t", "i", "j", "k", *FIELDS) if name not in columns]:
             raise InputError(f"{files[n]}: no column {missing[0]}; accepted: t,i,j,k,x,y,z,{','.join(FIELDS)}")
-        i, j, k = (columns[name].astype(int) for name in "ijk")
+        numbers = np.stack([columns[name] for name in "ijk"])
+        if not ((numbers >= 0) & (numbers < 2**31) & (numbers == np.floor(numbers))).all():
+            raise InputError(f"{files[n]}: i, j, k are not all whole numbers from 0 on")
+        i, j, k = numbers.astype(int)
         shape = (k.max() + 1, j.max() + 1, i.max() + 1)
         if len(i) != np.prod(shape):
             raise InputError(f"{files[n]}: {len(i)} rows for {shape[2]} x {shape[1]} x {shape[0]} nodes")
@@ -139,7 +181,15 @@ def _csv_volumes(files: list[Path]) -> Volumes:
         whole[:, k, j, i] = [columns[field] for field in FIELDS]
         return whole
 
-    return Volumes([_first_time(path) for path in files], read)
+    def cells() -> BoxCells:
+        columns = _columns(files[0])
+        ends = np.array([[columns[name].min(), columns[name].max()] for name in "xyz"])
+        n = np.array([int(columns[name].max()) + 1 for name in "ijk"])
+        # One cell alone does not say how large it is.
+        half = np.where(n > 1, (ends[:, 1] - ends[:, 0]) / np.maximum(2 * (n - 1), 1), 0.5)
+        return BoxCells((int(n[0]), int(n[1]), int(n[2])), ends[:, 0] - half, ends[:, 1] + half)
+
+    return Volumes([_first_time(path) for path in files], read, cells)
 
 
 def _first_time(path: Path) -> float:
@@ -159,51 +209,4 @@ def _npz_volumes(path: Path) -> Volumes:
         raise InputError(f"{path}: not an .npz with t and u: {error}") from None
     if u.ndim != 5 or u.shape[:2] != (len(times), len(FIELDS)):
         raise InputError(f"{path}: u has shape {u.shape}; accepted: (times, {len(FIELDS)}, nz, ny, nx)")
-    return Volumes([float(t) for t in times], lambda n: np.asarray(u[n], float))
-
-
-@dataclass(frozen=True)
-class Difference:
-    """How far A is from B over the times both have, for each field, shape (7,).
-
-    `relative_l2`: norm of the difference over norm of B; `relative_max`: largest difference over B's largest value.
-    Both over all cells and common times; zero where both fields are zero, inf where only B is.
-    """
-
-    times: list[float]
-    relative_l2: Array
-    relative_max: Array
-
-
-def compare(a: Path, b: Path) -> Difference:
-    """Difference of two sets of volumes on the same grid.
-
-    Raises InputError when either cannot be read, no time is common, or the grids differ.
-    """
-    A, B = open_volumes(a), open_volumes(b)
-    slack = 1e-9 * max(1.0, *map(abs, B.times))
-    pairs = [(n, m) for n, t in enumerate(A.times) for m, s in enumerate(B.times) if abs(t - s) <= slack]
-    if not pairs:
-        raise InputError(f"{a} and {b} have no time in common ({_span(A.times)} and {_span(B.times)})")
-    squares, largest = np.zeros((2, len(FIELDS))), np.zeros((2, len(FIELDS)))
-    for n, m in pairs:
-        u, v = A.read(n), B.read(m)
-        if u.shape != v.shape:
-            raise InputError(f"{a} and {b} are on different grids: {_cells(u)} and {_cells(v)} cells")
-        for row, w in enumerate((u - v, v)):
-            squares[row] += (w**2).sum(axis=(1, 2, 3))
-            largest[row] = np.maximum(largest[row], np.abs(w).max(axis=(1, 2, 3)))
-    return Difference([A.times[n] for n, _ in pairs], _ratio(*np.sqrt(squares)), _ratio(*largest))
-
-
-def _ratio(difference: Array, size: Array) -> Array:
-    safe = np.where(size > 0.0, size, 1.0)
-    return np.where(size > 0.0, difference / safe, np.where(difference == 0.0, 0.0, np.inf))
-
-
-def _span(times: list[float]) -> str:
-    return f"{min(times):g} to {max(times):g} in {len(times)}"
-
-
-def _cells(u: Array) -> str:
-    return " x ".join(map(str, reversed(u.shape[1:])))
+    return Volumes([float(t) for t in times], lambda n: np.asarray(u[n], float), lambda: None)

@@ -1,5 +1,6 @@
 """Reads a run file: merged with its base and the command line's overrides, files located, validated."""
 
+import os
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,6 +11,9 @@ from pydantic import ValidationError
 from . import FIELDS
 from .errors import InputError
 from .scenario import Scenario
+
+#: Run files on top of one another; far more than anyone means.
+DEEPEST_BASE = 50
 
 
 def load(path: Path, overrides: Iterable[str] = ()) -> Scenario:
@@ -28,28 +32,34 @@ def load(path: Path, overrides: Iterable[str] = ()) -> Scenario:
 
 def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     """The tables of a run file on top of those of its `base`, files named in them located."""
-    if path.resolve() in above:
-        raise InputError(f"{path}: base: run files name one another in a circle")
+    if len(above) > DEEPEST_BASE:
+        raise InputError(
+            f"{path}: base: more than {DEEPEST_BASE} run files on top of one another; do they form a circle?"
+        )
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}; accepted: a run file (TOML)") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a TOML file: {error}") from None
+    except (ValueError, RecursionError) as error:  # TOML's own errors are ValueErrors
+        raise InputError(f"{str(path)!r}: not a TOML file: {error}") from None
     _locate_files(tables, path.parent)
     base = tables.pop("base", None)
     if base is None:
         return tables
     if not isinstance(base, str):
         raise InputError(f"{path}: base = {base!r}; accepted: the name of a run file")
-    return _merge(_read(path.parent / base, (*above, path.resolve())), tables)
+    return _merge(_read(path.parent / base, (*above, path)), tables)
 
 
 def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Table by table; a table of another `kind` or `shape` has other keys, and replaces the one below it whole."""
     merged = dict(below)
     for key, value in above.items():
-        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _merge(merged[key], value) if both else value
+        under = merged.get(key)
+        merged[key] = value
+        if isinstance(value, dict) and isinstance(under, dict):
+            same = all(value.get(tag, under.get(tag)) == under.get(tag) for tag in ("kind", "shape"))
+            merged[key] = _merge(under, value) if same else value
     return merged
 
 
@@ -58,14 +68,24 @@ def _locate_files(tables: dict[str, Any], folder: Path) -> None:
 
     def locate(table: object, key: str) -> None:
         if isinstance(table, dict) and isinstance(name := table.get(key), str):
-            found = next((p for p in (folder / name, Path(name)) if p.exists()), folder / name)
-            table[key] = str(found.resolve())
+            found = next((p for p in (folder / name, Path(name)) if _is_there(p)), folder / name)
+            table[key] = os.path.abspath(found)
 
     parameters = tables.get("parameters")
     if isinstance(parameters, dict):
         locate(parameters.get("D_C"), "mask")
+    space = tables.get("space")
+    if isinstance(space, dict) and space.get("mesh") != "grid":
+        locate(space, "mesh")
     for field in FIELDS:
         locate(tables.get("initial"), field)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # behind a closed door, or no name at all
+        return False
 
 
 def _override(tables: dict[str, Any], override: str) -> None:
@@ -73,10 +93,13 @@ def _override(tables: dict[str, Any], override: str) -> None:
     if not equals or not key.strip():
         raise InputError(f"--set {override}: accepted: KEY=VALUE, as in space.cells=[20,20,20]")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError as error:
+        override.encode()
+        (value,) = tomllib.loads(f"value = {text}").values()
+    except UnicodeError:
+        raise InputError(f"--set {override!r}: not UTF-8") from None
+    except (ValueError, RecursionError) as error:
         value = text.strip()  # a word without quotes, as shells leave it
-        if value.startswith(("[", "{", "'", '"')):
+        if value.startswith(("[", "{", "'", '"')) or not value or "\n" in value or len(value) > 1000:
             raise InputError(f"--set {override}: not a TOML value: {error}") from None
     *parents, last = key.strip().split(".")
     change: dict[str, Any] = {last: value}
@@ -89,7 +112,7 @@ def _override(tables: dict[str, Any], override: str) -> None:
 
 _SHAPES = "'ball', 'disk', 'layer'"
 # What pydantic puts into the location of a problem inside a union, beside the keys.
-_UNION_TAGS = ("ball", "disk", "layer", "number", "table")
+_UNION_TAGS = ("ball", "disk", "layer", "number", "table", "kind = box", "kind = mesh")
 
 
 def _first_problem(error: ValidationError, tables: dict[str, Any]) -> str:
@@ -112,12 +135,14 @@ def _first_problem(error: ValidationError, tables: dict[str, Any]) -> str:
     )
     name = ".".join(keys)
     if problem["type"].startswith("union_tag"):
-        shape = problem["input"].get("shape", "missing")
-        text = f"{name}.shape = {shape!r}; accepted: {problem['ctx'].get('expected_tags', _SHAPES)}"
+        shape = repr(problem["input"]["shape"]) if "shape" in problem["input"] else "missing"
+        text = f"{name}.shape = {shape}; accepted: {_SHAPES}"
+    elif problem["type"] == "unknown_kind":
+        text = f"{name}.kind = {problem['input'].get('kind')!r}; {message}"
     elif problem["type"].startswith("model"):
         text = f"{name} = {problem['input']!r}; accepted: a table"
     elif problem["type"] == "missing":
-        text = f"{name}: missing"
+        text = f"{name}: missing; docs/runfile.md says what is accepted"
     elif problem["type"] in ("unknown_key", "value_error"):
         text = f"{name}: {message}" if name else message
     else:

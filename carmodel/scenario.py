@@ -23,11 +23,16 @@ from .parameters import POSITIVE, PRESETS, Parameters
 NonNegative = Annotated[FiniteFloat, Field(ge=0.0)]
 Positive = Annotated[FiniteFloat, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1)]
+Few = Annotated[int, Field(ge=1, le=1_000_000)]
+Edge = Annotated[FiniteFloat, Field(ge=0.0, le=1e9)]
+Size = Annotated[FiniteFloat, Field(gt=0.0, le=1e9)]
+Place = Annotated[FiniteFloat, Field(ge=-1e9, le=1e9)]
 Fraction = Annotated[FiniteFloat, Field(ge=0.0, le=1.0)]
 Axis = Literal["x", "y", "z"]
 # TOML has arrays, not tuples: the outer type is lenient, the numbers inside stay strict.
-Point = Annotated[tuple[FiniteFloat, FiniteFloat, FiniteFloat], Field(strict=False)]
-Lengths = Annotated[tuple[Positive, Positive, Positive], Field(strict=False)]
+Point = Annotated[tuple[Place, Place, Place], Field(strict=False)]
+Length = Annotated[FiniteFloat, Field(ge=1e-6, le=1e6)]
+Lengths = Annotated[tuple[Length, Length, Length], Field(strict=False)]
 Cells = Annotated[tuple[Count, Count, Count], Field(strict=False)]
 Across = Annotated[tuple[FiniteFloat, FiniteFloat], Field(strict=False)]
 
@@ -59,8 +64,8 @@ class Table(BaseModel):
         return tables
 
 
-class Space(Table):
-    """Where the fields live; `lengths` in cm, defaults to a cube of 1 cm."""
+class Box(Table):
+    """A uniform box of cells; `lengths` in cm, a cube of 1 cm unless given."""
 
     kind: Literal["box"] = "box"
     cells: Cells
@@ -74,6 +79,38 @@ class Space(Table):
         if self.nodes_on_boundary and min(self.cells) < 2:
             raise ValueError(f"cells = {list(self.cells)}: at least 2 on each axis with nodes_on_boundary = true")
         return self
+
+
+class Mesh(Table):
+    """A FiPy mesh: `mesh = "grid"` is its own `Grid3D` of `cells` and `lengths`, anything else a Gmsh file."""
+
+    kind: Literal["mesh"]
+    mesh: str = "grid"
+    cells: Cells | None = None
+    lengths: Lengths | None = None
+
+    @model_validator(mode="after")
+    def _grid_or_file(self) -> Self:
+        if self.mesh == "grid" and not self.cells:
+            raise ValueError("cells: missing")
+        if self.mesh != "grid" and (self.cells or self.lengths):
+            raise ValueError(f"cells and lengths are those of the file with mesh = '{self.mesh}'; accepted: neither")
+        return self
+
+
+def _kind(space: object) -> str:
+    kind = space.get("kind", "box") if isinstance(space, Mapping) else getattr(space, "kind", "box")
+    return f"kind = {kind}"
+
+
+Space = Annotated[
+    Annotated[Box, Tag("kind = box")] | Annotated[Mesh, Tag("kind = mesh")],
+    Discriminator(
+        _kind,
+        custom_error_type="unknown_kind",
+        custom_error_message="accepted: 'box' or 'mesh'",
+    ),
+]
 
 
 class Mask(Table):
@@ -97,19 +134,19 @@ class Ball(Table):
 
     shape: Literal["ball"] = "ball"
     centre: Point | None = None
-    radius: Positive
+    radius: Size
     value: NonNegative = 1.0
-    edge: NonNegative = 0.0
+    edge: Edge = 0.0
 
 
 class Slab(Table):
     """What disk and layer share: two planes across an axis."""
 
     axis: Axis = "x"
-    start: FiniteFloat = Field(alias="from")
-    stop: FiniteFloat = Field(alias="to")
+    start: Place = Field(alias="from")
+    stop: Place = Field(alias="to")
     value: NonNegative = 1.0
-    edge: NonNegative = 0.0
+    edge: Edge = 0.0
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -123,7 +160,7 @@ class Disk(Slab):
 
     shape: Literal["disk"] = "disk"
     centre: Point | None = None
-    radius: Positive
+    radius: Size
 
 
 class Layer(Slab):
@@ -178,7 +215,7 @@ class Initial(Table):
 class Time(Table):
     """Days simulated."""
 
-    end: Positive
+    end: Annotated[FiniteFloat, Field(gt=0.0, le=1e9)]
 
 
 class Integrator(Table):
@@ -188,9 +225,9 @@ class Integrator(Table):
     rtol: Positive = 1e-4  # for integrators that control their error; `strang` takes fixed steps
     dt: Positive = 0.01
     taxis: Literal["central", "upwind", "scharfetter-gummel"] = "central"
-    substeps: Count = 1
+    substeps: Few = 1
     diffusion: Literal["ksp", "jacobi"] = "ksp"
-    jacobi_iterations: Count = 60
+    jacobi_iterations: Few = 60
     jacobi_tolerance: NonNegative = 1e-8
 
 
@@ -255,16 +292,22 @@ class Scenario(Table):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.parameters.mask and self.integrator.diffusion == "jacobi":
-            raise ValueError('integrator.diffusion = "jacobi" has a constant D_C; accepted with a mask: "ksp"')
-        if self.output.every and self.time.end / self.output.every > 1e6:
+        if self.integrator.diffusion == "jacobi":
+            if self.parameters.mask:
+                raise ValueError('integrator.diffusion = "jacobi" has a constant D_C; accepted with a mask: "ksp"')
+            if self.space.kind != "box":
+                raise ValueError('integrator.diffusion = "jacobi" has a box of cells; accepted on a mesh: "ksp"')
+        if self.space.kind != "box" and "csv" in self.output.formats:
+            raise ValueError("output.formats = 'csv' is for boxes; accepted on a mesh: 'vtk'")
+        if self.integrator.dt < self.time.end / 1e9:
+            raise ValueError(f"integrator.dt = {self.integrator.dt:g}; accepted: at least time.end / 1e9")
+        if self.output.every and self.output.every < self.time.end / 1e6:
             raise ValueError(f"output.every = {self.output.every:g}; accepted: 0, or at least time.end / 1e6")
-        across = [
-            length for axis, length in zip("xyz", self.space.lengths, strict=True) if axis != self.output.line.axis
-        ]
-        through = self.output.line.through
-        if through and not all(0.0 <= x <= length for x, length in zip(through, across, strict=True)):
-            raise ValueError(f"output.line.through = {list(through)}; accepted: inside the box, up to {across}")
+        through, axis = self.output.line.through, self.output.line.axis
+        if through and self.space.lengths:
+            across = [length for name, length in zip("xyz", self.space.lengths, strict=True) if name != axis]
+            if not all(0.0 <= x <= length for x, length in zip(through, across, strict=True)):
+                raise ValueError(f"output.line.through = {list(through)}; accepted: inside the box, up to {across}")
         return self
 
     def tables(self) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The loop of a run: steps land exactly on the output times and the end; observers see what happens."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from math import ceil
 from time import perf_counter
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from . import FIELDS
 from .errors import NumericsError
-from .spaces import BoxSpace
+from .spaces import Space
 
 Array = NDArray[np.float64]
 
@@ -85,12 +86,12 @@ class Simulation:
     u: state at t = 0, shape (7, n_local); advanced in place.
     end, every, dt: days simulated, between outputs, and in the longest step.
     observers: told of every event in this order.
-    interrupted: asked on every rank after each step; the run stops when any rank says True.
+    interrupted: asked on every rank after each step for the signal it got; the run stops when any rank got one.
     """
 
     def __init__(
         self,
-        space: BoxSpace,
+        space: Space,
         integrator: Integrator,
         u: Array,
         *,
@@ -98,7 +99,7 @@ class Simulation:
         every: float,
         dt: float,
         observers: Sequence[Observer] = (),
-        interrupted: Callable[[], bool] = lambda: False,
+        interrupted: Callable[[], int] = lambda: 0,
     ) -> None:
         self.space, self.integrator, self.u = space, integrator, u
         self.end, self.every, self.dt = end, every, dt
@@ -107,43 +108,46 @@ class Simulation:
         self.last_dt = 0.0
         self.steps = 0
         self.outputs = 0
+        #: Number of the signal that stopped the run, the same on every rank; 0 if none did.
+        self.stopped_by = 0
         self.seconds = {"output": 0.0}
         self.totals = self._measure()
 
-    def run(self) -> bool:
-        """Advance to the end; False if interrupted on the way.  Observers are told how it ended.
+    def run(self) -> None:
+        """Advance to the end or until interrupted (`stopped_by`).  Observers are told how it ended.
 
         Raises NumericsError when a solver fails or a field is no longer finite.
         """
         status = "failed: unexpected error"
         try:
             self._tell(lambda observer: observer.start(self))
-            complete = self._advance()
-            status = "finished" if complete else f"stopped: by a signal at t = {self.t:g}"
-            return complete
-        except NumericsError as error:
+            self._advance()
+            status = f"stopped: by signal {self.stopped_by} at t = {self.t:g}" if self.stopped_by else "finished"
+        except (NumericsError, OSError) as error:
             status = f"failed: {error}"
             raise
         finally:
             for observer in self.observers:
-                observer.finish(self, status)
+                # What went wrong before is told; that the disk is still full is not.
+                with suppress(OSError) if status.startswith("failed") else nullcontext():
+                    observer.finish(self, status)
 
-    def _advance(self) -> bool:
+    def _advance(self) -> None:
         self._tell(lambda observer: observer.step(self))
         self._output()
         for start, stop in zip(times := output_times(self.end, self.every), times[1:], strict=False):
             for t, dt in self._steps(start, stop):
                 self._step(t, dt)
-                if self.space.comm.allreduce(self.interrupted(), MPI.LOR):
+                self.stopped_by = self.space.comm.allreduce(self.interrupted(), MPI.MAX)
+                if self.stopped_by:
                     self._output()
-                    return False
+                    return
             self._output()
-        return True
 
     def _steps(self, start: float, stop: float) -> Iterator[tuple[float, float]]:
         n, dt = equal_steps(start, stop, self.dt)
         # Output times are multiples of one number only to rounding: the same length for all keeps solvers set up.
-        if abs(dt - self.last_dt) <= 1e-12 * dt:
+        if abs(dt - self.last_dt) <= 1e-9 * dt:
             dt = self.last_dt
         for i in range(1, n + 1):
             yield (stop if i == n else start + i * dt), dt
@@ -156,8 +160,8 @@ class Simulation:
         self.t, self.last_dt = t, dt
         self.steps += 1
         self.totals = self._measure()
-        for name, total in zip(FIELDS, self.totals.total, strict=True):
-            if not np.isfinite(total):
+        for name, total, clamped in zip(FIELDS, self.totals.total, self.totals.clamped, strict=True):
+            if not np.isfinite([total, clamped]).all():
                 raise NumericsError(
                     f"{name} is no longer finite at t = {t:g} (step {self.steps}, dt = {dt:g}); "
                     f"saved: {self.outputs} outputs; try a smaller integrator.dt"

@@ -16,10 +16,11 @@ def summary(run: RunDirectory) -> str:
     peak, lowest = int(np.argmax(cart)), int(np.argmin(burden))
     clamped = sum(abs(series[name][-1]) for name in series if name.startswith("clamped_"))
     grid, seconds = manifest["grid"], manifest["wall_seconds"]
+    cells = " x ".join(map(str, grid["cells"])) if grid["kind"] == "box" else f"{grid['cells']} mesh"
     phases = ", ".join(f"{name.replace('_', '-')} {spent:.1f}" for name, spent in seconds.items() if name != "total")
     rows = [
         ("run", f"{run.folder}: {manifest['status']}"),
-        ("grid", f"{' x '.join(map(str, grid['cells']))} cells on {manifest['ranks']} rank(s)"),
+        ("grid", f"{cells} cells on {manifest['ranks']} rank(s)"),
         ("time", f"{manifest['t']:g} days in {manifest['steps']} steps, {seconds['total']:.1f} s ({phases})"),
         (
             "tumour burden",

@@ -11,6 +11,8 @@ from .compiled import compiled
 
 #: Schemes by the name of the run file; the number selects the formula in compiled loops.
 TAXIS_SCHEMES = {"central": 0, "upwind": 1, "scharfetter-gummel": 2}
+#: The scheme that needs the diffusive conductance.
+FITTED = TAXIS_SCHEMES["scharfetter-gummel"]
 
 
 @compiled
@@ -30,9 +32,9 @@ def harmonic_mean(a: float, b: float) -> float:
 
 
 @compiled
-def central(C_left: float, C_right: float, v: float) -> float:
-    """Arithmetic mean of C, eq. (56): second order; may turn C negative where v h / D exceeds 2."""
-    return v * (0.5 * (C_left + C_right))
+def central(C_left: float, C_right: float, v: float, weight: float) -> float:
+    """Linear interpolation of C, eq. (56): second order; may turn C negative where v h / D exceeds 2."""
+    return v * (weight * C_left + (1.0 - weight) * C_right)
 
 
 @compiled
@@ -53,12 +55,13 @@ def scharfetter_gummel(C_left: float, C_right: float, v: float, d: float) -> flo
 
 
 @compiled
-def taxis_flux(
-    scheme: int, C_left: float, C_right: float, v: float, D_left: float, D_right: float, inv_h: float
-) -> float:
-    """Taxis flux through the face of two cells 1/inv_h apart, in the scheme numbered as in `TAXIS_SCHEMES`."""
+def taxis_flux(scheme: int, C_left: float, C_right: float, v: float, d: float, weight: float) -> float:
+    """Taxis flux through a face in the scheme numbered as in `TAXIS_SCHEMES`.
+
+    `weight` is that of the left cell in linear interpolation onto the face: 0.5 between equal cells.
+    """
     if scheme == 0:
-        return central(C_left, C_right, v)
+        return central(C_left, C_right, v, weight)
     if scheme == 1:
         return upwind(C_left, C_right, v)
-    return scharfetter_gummel(C_left, C_right, v, harmonic_mean(D_left, D_right) * inv_h)
+    return scharfetter_gummel(C_left, C_right, v, d)

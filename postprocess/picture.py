@@ -95,6 +95,8 @@ def main() -> int:
         end = run.manifest["t"]
         if not can_draw():
             raise InputError("VTK cannot draw off screen here: libegl1 and libgl1-mesa-dri are missing, see install.sh")
+        if chosen.file.suffix != ".png" or not chosen.file.parent.is_dir():
+            raise InputError(f"{chosen.file}: accepted: a .png in a folder that is there")
         draw(run, chosen.times or [0.0, end / 3.0, end], chosen.file)
     except InputError as error:
         print(error, file=sys.stderr)

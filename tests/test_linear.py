@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from carmodel import FIELDS
+from carmodel.compare import compare
 from carmodel.linear import JacobiDiffusion, KrylovDiffusion
 from carmodel.parameters import PRESETS
+from carmodel.results import RunDirectory
 from carmodel.spaces import BoxSpace
 from tests.conftest import ROOT
 from tests.oracles import backward_euler_by_cosines
@@ -114,10 +116,24 @@ def test_zero_field_stays_zero_and_negative_fields_are_allowed():
     space.destroy()
 
 
+def test_a_sharp_field_on_a_very_fine_axis_is_solved():
+    """dt D_H / h^2 is 3e5 across the sheet: the first residual exceeds the right-hand side by as much."""
+    space = BoxSpace((12, 12, 12), (1.0, 1.0, 0.01))
+    u = space.zeros(7)
+    space.owned(u)[:, :6] = 1.0
+    solved = u.copy()
+    solver = KrylovDiffusion(space, P.diffusivities)
+    solver.solve(solved, 0.1)
+    assert largest_errors(space, u, solved, 0.1).max() < 1e-9
+    solver.destroy()
+    space.destroy()
+
+
 STUCK = """
 from carmodel.errors import NumericsError
 from carmodel.linear import KrylovDiffusion
 from carmodel.parameters import PRESETS
+from carmodel.results import RunDirectory
 from carmodel.spaces import BoxSpace
 space = BoxSpace((8, 8, 8), (1.0, 1.0, 1.0))
 u = space.zeros(7)
@@ -137,3 +153,31 @@ def test_user_s_petsc_options_win_and_a_failed_solve_says_which_field():
     )
     assert done.stdout.startswith("diffusion of H not solved"), done
     assert "after 2 iterations" in done.stdout
+
+
+def test_petsc_options_on_the_command_line(tmp_path):
+    """A direct solver of the user's gives the same fields; an unknown one is refused before anything is written."""
+
+    def run(name, *options):
+        command = [
+            ROOT / ".venv/bin/carmodel",
+            "run",
+            ROOT / "runs/quickstart.toml",
+            "--out",
+            tmp_path / name,
+            "--quiet",
+        ]
+        short = ["--set", "space.cells=[8,8,8]", "--set", "time.end=0.2", "--set", "integrator.dt=0.1"]
+        return subprocess.run([*command, *short, "--", *options], capture_output=True, text=True, check=False)
+
+    assert run("ours").returncode == 0
+    direct = run("direct", "-H_ksp_type", "preonly", "-H_pc_type", "lu")
+    assert direct.returncode == 0, direct.stderr
+    assert RunDirectory(tmp_path / "direct").manifest["linear_solvers"]["H"] == "preonly + lu"
+    assert compare(tmp_path / "direct", tmp_path / "ours").relative_max.max() < 1e-10
+    for options in (("-H_pc_type", "nosuch"), ("-C_ksp_type", "nosuch")):
+        wrong = run("wrong", *options)
+        assert wrong.returncode == 2, wrong
+        assert wrong.stderr.startswith("PETSc options"), wrong.stderr
+        assert "Traceback" not in wrong.stderr
+        assert not (tmp_path / "wrong").exists()

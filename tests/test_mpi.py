@@ -1,16 +1,20 @@
 """Many ranks: the same numbers, one death for all, a clean stop on a signal."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
+import pyvista
 
 from carmodel import FIELDS
-from carmodel.results import RunDirectory, compare
+from carmodel.compare import compare
+from carmodel.results import RunDirectory
 from tests.conftest import ODD_CELLS, ROOT, mpirun, start_mpirun
 
 CARMODEL = ROOT / ".venv/bin/carmodel"
@@ -32,10 +36,16 @@ formats = ["vtk", "csv"]
 """
 
 
+MASKED = "[parameters]\nD_C = { mask = 'mask.vti' }\n"
+
+
 @pytest.mark.parametrize(("diffusion", "tolerance"), [("ksp", 1e-10), ("jacobi", 1e-13)])
 def test_ranks_do_not_change_the_fields(write, tmp_path, diffusion, tolerance):
-    """1 to 4 ranks on a grid whose sides none of 2, 3, 4 divides; multigrid is at work for H."""
-    case = write(CASE)
+    """1 to 4 ranks on a grid whose sides none of 2, 3, 4 divides; multigrid is at work for H, D_C varies in `ksp`."""
+    case = write(CASE + (MASKED if diffusion == "ksp" else ""))
+    image = pyvista.ImageData(dimensions=[n + 1 for n in ODD_CELLS])
+    image.cell_data["D_C"] = 0.014 * np.random.default_rng(14).uniform(0.01, 1.0, np.prod(ODD_CELLS))
+    image.save(tmp_path / "mask.vti")
     for ranks in (1, 2, 3, 4):
         out = tmp_path / str(ranks)
         answer = mpirun(
@@ -141,18 +151,53 @@ def test_several_ranks_stop_together_when_one_is_asked(write, tmp_path):
     assert run.volumes.times[-1] == run.manifest["t"]
 
 
-KILLED = """
-import os, signal
-from mpi4py import MPI
-MPI.COMM_WORLD.barrier()
-if MPI.COMM_WORLD.rank == 1:
-    os.kill(os.getpid(), signal.SIGKILL)
-MPI.COMM_WORLD.barrier()
-"""
+def ranks_of(out):
+    """Process numbers of the ranks that write to a folder."""
+    found = []
+    for told in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it may have ended meanwhile
+            words = told.read_bytes().decode().split("\0")
+            if "python" in words[0] and str(out) in words:
+                found.append(int(told.parent.name))
+    return found
 
 
-def test_a_killed_rank_ends_the_job():
-    assert mpirun(2, sys.executable, "-c", KILLED, timeout=60).code != 0
+@pytest.fixture
+def running(write, tmp_path):
+    """A long run on two ranks, once it has saved something: job, folder, process numbers of the ranks."""
+    out = tmp_path / "out"
+    case = write(CASE.replace("end = 1.0", "end = 1000.0"))
+    job = start_mpirun(2, CARMODEL, "run", case, "--out", out, "--quiet")
+    deadline = time.monotonic() + 60
+    while not (out / "fields/t00002.pvti").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    yield job, out, ranks_of(out)
+    job.kill()
+    job.communicate()
+
+
+def test_a_killed_rank_ends_the_job(running):
+    job, _, ranks = running
+    os.kill(ranks[-1], signal.SIGKILL)
+    job.communicate(timeout=30)
+    assert job.returncode != 0
+
+
+def test_a_signal_to_one_rank_stops_all_cleanly(running):
+    job, out, ranks = running
+    assert len(ranks) == 2
+    os.kill(ranks[1], signal.SIGTERM)
+    _, errors = job.communicate(timeout=30)
+    assert job.returncode == 143
+    assert "Traceback" not in errors
+    assert RunDirectory(out).manifest["status"].startswith("stopped: by signal 15")
+
+
+def test_command_line_errors_are_told_once():
+    answer = mpirun(3, CARMODEL, "run", "nowhere.toml", "--out")
+    assert answer.code == 2
+    assert answer.err.count("\n") == 1, answer.err
 
 
 def test_pieces_of_different_process_grids_make_one_volume(write, tmp_path):

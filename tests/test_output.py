@@ -13,8 +13,9 @@ from vtkmodules.numpy_interface.dataset_adapter import WrapDataObject
 from vtkmodules.vtkIOXML import vtkXMLPImageDataReader
 
 from carmodel import FIELDS
+from carmodel.compare import compare
 from carmodel.parameters import TABLE_1
-from carmodel.results import RunDirectory, compare, open_volumes
+from carmodel.results import RunDirectory, open_volumes
 from carmodel.simulation import equal_steps, output_times
 from tests.conftest import ODD_CELLS, ROOT, mpirun
 
@@ -220,7 +221,7 @@ def test_compare_accepts_every_format_and_answers_by_exit_code(runs, carmodel, t
     assert carmodel("compare", three, one, "--tol", "1e-10").code == 0
     assert carmodel("compare", one / "csv", one, "--tol", "0").code == 0
     file = one / "csv/step_000004.csv"
-    assert carmodel("compare", file, one, "--tol", "0").out.startswith("1 common times from 0.2")
+    assert carmodel("compare", file, one, "--tol", "0").out.startswith("1 common times from 0.2 to 0.2, cell by cell")
     changed = tmp_path / "changed.csv"
     lines = file.read_text().splitlines()
     row = lines[500].split(",")
@@ -253,7 +254,7 @@ def test_compare_refuses_what_it_cannot_compare(runs, carmodel, tmp_path):
     np.savez(tmp_path / "small.npz", t=[0.2], u=np.zeros((1, 7, 2, 2, 2)))
     np.savez(tmp_path / "odd.npz", t=[0.2], u=np.zeros((1, 5, 2, 2, 2)))
     cases = {
-        "text.csv": "column t", "empty": "neither", "late.npz": "no time in common", "small.npz": "different grids",
+        "text.csv": "column t", "empty": "neither", "late.npz": "no time in common", "small.npz": "grids do not match",
         "odd.npz": "has shape", "none": "no such file",
     }  # fmt: skip
     for name, complaint in cases.items():
@@ -273,6 +274,55 @@ def test_a_field_that_blows_up_ends_the_run_with_code_3(carmodel, write, tmp_pat
         assert "C is no longer finite" in answer.err
         assert "saved: 1 outputs" in answer.err
         assert RunDirectory(tmp_path / diffusion).manifest["status"].startswith("failed: C is no longer")
+
+
+def test_infinite_clamping_is_a_failure_too(carmodel, write, tmp_path):
+    """Minus infinity clamped to zero leaves finite fields behind."""
+    options = [
+        "parameters.delta_CT=1e308",
+        "initial.cart={shape='layer',from=0,to=1,value=1e3}",
+        "initial.tumour={shape='ball',radius=0.3,value=1e6}",
+    ]
+    sets = [word for option in options for word in ("--set", option)]
+    answer = carmodel("run", write(CASE), "--out", tmp_path / "out", "--quiet", *sets)
+    assert answer.code == 3
+    assert "C is no longer finite" in answer.err
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_a_full_disk_ends_the_run_in_one_line(write, tmp_path, ranks):
+    """No file may grow beyond what the first volume needs."""
+    out = tmp_path / "out"
+    file = write(CASE.replace("end = 0.5", "end = 50"))
+    limited = f"ulimit -f 24; exec {CARMODEL} run {file} --out {out} --quiet"
+    answer = mpirun(ranks, "bash", "-c", limited, timeout=60)
+    assert answer.code == 3, answer
+    told = [line for line in answer.err.splitlines() if "cannot be written" in line]
+    assert told, answer.err
+    assert "saved: " in told[0]
+    assert "Traceback" not in answer.err
+    if ranks == 1:
+        assert answer.err.count("\n") == 1, answer.err
+        assert RunDirectory(out).manifest["status"].startswith("failed")
+    assert not list(out.rglob("*.vti.new"))
+
+
+def test_compare_tells_times_apart_however_short_the_run(carmodel, write, tmp_path):
+    sets = ("--set", "time.end=1e-9", "--set", "output.every=1e-10", "--set", "integrator.dt=1e-10")
+    assert carmodel("run", write(CASE), "--out", tmp_path / "out", "--quiet", *sets).code == 0
+    assert carmodel("compare", tmp_path / "out", tmp_path / "out", "--tol", "0").code == 0
+    index = tmp_path / "out/fields.pvd"
+    index.write_text('<VTKFile type="Collection"><Collection/></VTKFile>')
+    answer = carmodel("compare", tmp_path / "out", tmp_path / "out")
+    assert answer.code == 2
+    assert "no saved times" in answer.err
+
+
+def test_runs_without_the_compiler(write, tmp_path):
+    """NUMBA_DISABLE_JIT=1, as people set it to debug."""
+    file = write(CASE.replace(str(list(ODD_CELLS)), "[3, 3, 2]").replace("end = 0.5", "end = 0.1"))
+    environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
+    subprocess.run([CARMODEL, "run", file, "--out", tmp_path / "out", "--quiet"], env=environment, check=True)
 
 
 def test_progress_is_plain_lines_in_a_file_and_a_bar_on_a_terminal(write, tmp_path):

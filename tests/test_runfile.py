@@ -176,7 +176,7 @@ def test_unreadable_masks_are_refused(carmodel, write, tmp_path):
     volume(tmp_path / "small.vti", cells=(3, 3, 3), D_C=1.0)
     volume(tmp_path / "negative.vti", D_C=-1.0)
     volume(tmp_path / "nan.vti", D_C=np.nan)
-    cases = dict.fromkeys(("noise.vti", "cut.vti", "text.txt", "spoilt.vti"), "not a whole VTK image") | {
+    cases = dict.fromkeys(("noise.vti", "cut.vti", "text.txt", "spoilt.vti"), "not a whole VTK file") | {
         "other.vti": "['density']",
         "small.vti": "(3, 3, 3)",
         "negative.vti": "negative",
@@ -228,9 +228,47 @@ def test_more_ranks_than_layers_are_refused(write, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_table_of_another_shape_replaces_the_one_below(write):
+    file = write(SMALL + "[initial]\ncart = { shape = 'disk', from = 0.0, to = 0.1, radius = 0.2, value = 0.3 }\n")
+    scenario = load(file, ["initial.cart={shape='layer',from=0,to=0.2}"])
+    assert scenario.initial.cart.model_dump() == {
+        "axis": "x", "start": 0.0, "stop": 0.2, "value": 1.0, "edge": 0.0, "shape": "layer"
+    }  # fmt: skip
+    assert load(file, ["initial.cart.radius=0.4"]).initial.cart.value == 0.3
+
+
+PATHOLOGIES = {
+    "digits": "time.end = " + "1" * 5000,
+    "depth": "title = " + "[" * 3000,
+    "byte order": "\ufeff[space]\ncells = [0, 1, 1]\n[time]\nend = 1\n",
+    "no name": "[space]\ncells = [6, 5, 4]\n[time]\nend = 1\n[initial]\nC = '\\u0000'\n",
+    "no base": 'base = "\\u0000"',
+    "long name": SMALL + "[parameters]\nD_C = { mask = '" + "m" * 5000 + "' }\n",
+    "tiny box": SMALL.replace("[time]", "lengths = [1e-200, 1.0, 1.0]\n[time]"),
+    "tiny step": SMALL + "dt = 5e-324\n",
+    "substeps": SMALL + "substeps = 99999999999999999999\n",
+    "far away": SMALL + "[initial]\ncart = { shape = 'ball', radius = 1.0, centre = [1e200, 0.0, 0.0] }\n",
+}
+
+
+@pytest.mark.parametrize("name", PATHOLOGIES)
+def test_pathological_run_files_are_refused_in_one_line(carmodel, write, tmp_path, name):
+    for arguments in (("check",), ("run", "--out", tmp_path / "out")):
+        answer = carmodel(arguments[0], write(PATHOLOGIES[name]), *arguments[1:])
+        refused(answer, "")
+    assert not (tmp_path / "out").exists()
+
+
+def test_check_reads_the_volumes_too(carmodel, write, tmp_path):
+    volume(tmp_path / "small.vti", cells=(3, 3, 3), D_C=1.0)
+    refused(carmodel("check", write(SMALL + "[parameters]\nD_C = { mask = 'small.vti' }\n")), "(3, 3, 3)")
+    refused(carmodel("check", write(SMALL + "[initial]\nC = 'none.vti'\n")), "no such file")
+
+
 def test_wrong_command_lines_are_refused(carmodel):
     refused(carmodel("walk"), "walk")
     refused(carmodel("run"), "FILE")
     refused(carmodel("compare", "a", "b", "--tol", "x"), "--tol")
     refused(carmodel("compare", "a", "b", "--tol", "-1"), "--tol")
     refused(carmodel("info", "nowhere"), "not a run directory")
+    refused(carmodel("run", "any.toml", "--out", ""), "--out")

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from ..kinetics import CHEMOTAXIS_FIELDS
 from ..linear import JacobiDiffusion, KrylovDiffusion
 from ..parameters import Parameters
-from ..spaces import BoxSpace
+from ..spaces import BoxSpace, Space
 
 Array = NDArray[np.float64]
 
@@ -36,7 +36,7 @@ class Strang:
 
     def __init__(
         self,
-        space: BoxSpace,
+        space: Space,
         parameters: Parameters,
         *,
         D_C: Array | None = None,
@@ -56,12 +56,12 @@ class Strang:
         self.diffusion: KrylovDiffusion | JacobiDiffusion
         if diffusion == "ksp":
             self.diffusion = KrylovDiffusion(space, diffusivities)
-        elif D_C is None:
+        elif D_C is None and isinstance(space, BoxSpace):
             self.diffusion = JacobiDiffusion(space, parameters.diffusivities, jacobi_iterations, jacobi_tolerance)
         else:
-            raise ValueError("the published program's Jacobi solver has a constant D_C")
+            raise ValueError("the published program's Jacobi solver has a box of cells and a constant D_C")
         #: Sum over this rank's cells of what clamping added to each field so far, shape (7,).
-        self.clamped = np.zeros(len(diffusivities))
+        self.clamped: Array = np.zeros(len(diffusivities))
         #: Wall time spent, in seconds, by phase.
         self.seconds = {"reaction_taxis": 0.0, "diffusion": 0.0}
         self._D_C = space.zeros() + parameters.D_C if D_C is None else D_C

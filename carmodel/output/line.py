@@ -2,41 +2,49 @@
 
 import csv
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from .. import FIELDS
 from ..scenario import Line
 from ..simulation import Observer, Simulation
 from ..spaces import BoxSpace
 
+if TYPE_CHECKING:
+    from ..spaces.mesh import MeshSpace
+
 Array = NDArray[np.float64]
 
 
 class LineProfile(Observer):
-    """Samples at the cell centres along the axis, linearly interpolated across it (constant beyond the last centre)."""
+    """Box: at the cell centres along the axis, linearly interpolated across it, constant beyond the last centre.
+
+    Mesh: evenly along the axis, a mean cell size apart, each in its nearest cell.
+    """
 
     def __init__(self, folder: Path, line: Line) -> None:
         self._path, self._line = folder / "line.csv", line
         self._file: TextIO | None = None
+        self._sampler: BoxLine | MeshLine
 
     def start(self, run: Simulation) -> None:
         """Open the file and write its header."""
+        kind = BoxLine if isinstance(run.space, BoxSpace) else MeshLine
+        self._sampler = kind(self._line, run.space)  # type: ignore[arg-type]
         if run.space.comm.rank == 0:
             self._file = self._path.open("w", newline="", encoding="ascii")
             csv.writer(self._file).writerow(["t", "s", *FIELDS])
 
     def output(self, run: Simulation) -> None:
-        """Add the profile of this time."""
-        values = sample_line(self._line, run.space, run.u)
+        """Add the profile of this time; collective."""
+        values = self._sampler.sample(run.u)
         if self._file:
-            s = run.space.axis("xyz".index(self._line.axis))
-            csv.writer(self._file).writerows(
-                [repr(v) for v in (run.t, *row)] for row in np.column_stack([s, values.T]).tolist()
-            )
+            rows = np.column_stack([self._sampler.s, values.T])
+            csv.writer(self._file).writerows([repr(float(v)) for v in (run.t, *row)] for row in rows)
             self._file.flush()
 
     def finish(self, run: Simulation, status: str) -> None:
@@ -45,25 +53,65 @@ class LineProfile(Observer):
             self._file.close()
 
 
-def sample_line(line: Line, space: BoxSpace, u: Array) -> Array:
-    """The fields along the line, shape (7, cells along it), on every rank; collective."""
+def _axes(line: Line, middle: tuple[float, float, float]) -> tuple[int, list[int], list[float]]:
+    """The direction along the line, the two across it, and where the line passes those."""
     along = "xyz".index(line.axis)
     across = [axis for axis in range(3) if axis != along]
-    through = line.through or [space.middle[axis] for axis in across]
-    weights = [
-        _weights(space, axis, position)[slice(*space.ranges[axis])]
-        for axis, position in zip(across, through, strict=True)
-    ]
-    names = "xyz"
-    profile = np.zeros((len(FIELDS), space.cells[along]))
-    profile[:, slice(*space.ranges[along])] = np.einsum(
-        f"fzyx,{names[across[0]]},{names[across[1]]}->f{names[along]}", space.owned(u), *weights
-    )
-    space.comm.Allreduce(MPI.IN_PLACE, profile, MPI.SUM)
-    return profile
+    return along, across, list(line.through or (middle[axis] for axis in across))
+
+
+class BoxLine:
+    """Points of a line through a box, at `s`, shape (points,), in cm."""
+
+    def __init__(self, line: Line, space: BoxSpace) -> None:
+        self._space = space
+        self._along, across, through = _axes(line, space.middle)
+        self.s = space.axis(self._along)
+        self._weights = [
+            _weights(space, axis, position)[slice(*space.ranges[axis])]
+            for axis, position in zip(across, through, strict=True)
+        ]
+        self._sum = "fzyx,{},{}->f{}".format(*("xyz"[axis] for axis in (*across, self._along)))
+
+    def sample(self, u: Array) -> Array:
+        """The fields at the points, shape (7, points), on every rank; collective."""
+        profile = np.zeros((len(FIELDS), len(self.s)))
+        own = slice(*self._space.ranges[self._along])
+        profile[:, own] = np.einsum(self._sum, self._space.owned(u), *self._weights)
+        self._space.comm.Allreduce(MPI.IN_PLACE, profile, MPI.SUM)
+        return profile
 
 
 def _weights(space: BoxSpace, axis: int, position: float) -> Array:
     """Weights of the cells along an axis that interpolate linearly at a position."""
     centres = space.axis(axis)
     return np.array([np.interp(position, centres, row) for row in np.eye(len(centres))])
+
+
+class MeshLine:
+    """Points of a line through a mesh, at `s`, shape (points,), in cm."""
+
+    def __init__(self, line: Line, space: "MeshSpace") -> None:
+        self._space = space
+        along, across, through = _axes(line, space.middle)
+        length = space.high[along] - space.low[along]
+        n = max(1, round(length / space.cell_volume ** (1 / 3)))
+        self.s = space.low[along] + (np.arange(n) + 0.5) * length / n
+        points = np.empty((n, 3))
+        points[:, along] = self.s
+        points[:, across] = through
+        distance, self._cell = cKDTree(np.column_stack(space.centres)).query(points)
+        # The rank that holds the nearest cell; the first of them where it is a tie to rounding.
+        nearest = np.empty_like(distance)
+        space.comm.Allreduce(distance, nearest, MPI.MIN)
+        close = np.where(distance <= nearest * (1.0 + 1e-12), space.comm.rank, space.comm.size)
+        first = np.empty_like(close)
+        space.comm.Allreduce(close, first, MPI.MIN)
+        self._mine = np.flatnonzero(first == space.comm.rank)
+
+    def sample(self, u: Array) -> Array:
+        """The fields at the points, shape (7, points), on every rank; collective."""
+        profile = np.zeros((len(FIELDS), len(self.s)))
+        profile[:, self._mine] = self._space.owned(u)[:, self._cell[self._mine]]
+        self._space.comm.Allreduce(MPI.IN_PLACE, profile, MPI.SUM)
+        return profile

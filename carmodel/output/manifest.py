@@ -17,6 +17,7 @@ from petsc4py import PETSc
 from .. import FIELDS, __version__
 from ..integrators import Strang
 from ..simulation import Observer, Simulation
+from ..spaces import BoxSpace, Space
 
 NAME = "manifest.json"
 
@@ -49,6 +50,7 @@ class Manifest(Observer):
         seconds = {**integrator.seconds, **run.seconds, "total": perf_counter() - self._began}
         figures: dict[str, Any] = {
             "status": status,
+            "updated": datetime.now(UTC).isoformat(timespec="seconds"),
             "t": run.t,
             "steps": run.steps,
             "rejected_steps": 0,
@@ -72,6 +74,7 @@ def _origin(run: Simulation) -> dict[str, Any]:
         "git_revision": _git_revision(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "host": platform.node(),
+        "pid": os.getpid(),
         "system": platform.platform(),
         "versions": {
             "python": platform.python_version(),
@@ -80,15 +83,27 @@ def _origin(run: Simulation) -> dict[str, Any]:
             **{name: petsc4py.__version__ if name == "petsc4py" else version(name) for name in packages},
         },
         "ranks": space.comm.size,
-        "threads": 1,
+        "threads": 1,  # of each rank: the compiled loops use no more
         "petsc_options": dict(PETSc.Options().getAll()),
-        "grid": {
+        "grid": _grid(space),
+    }
+
+
+def _grid(space: Space) -> dict[str, Any]:
+    if isinstance(space, BoxSpace):
+        return {
             "kind": "box",
             "cells": list(space.cells),
             "spacing": list(space.spacing),
             "first_centre": list(space.first_centre),
             "process_grid": list(space.process_grid),
-        },
+        }
+    return {
+        "kind": "mesh",
+        "mesh": type(space.mesh).__name__,
+        "cells": space.n_cells,
+        "low": space.low.tolist(),
+        "high": space.high.tolist(),
     }
 
 

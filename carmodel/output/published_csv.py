@@ -6,6 +6,7 @@ import numpy as np
 
 from .. import FIELDS
 from ..simulation import Observer, Simulation
+from ..spaces import BoxSpace
 
 FOLDER = "csv"
 COLUMNS = ("t", "i", "j", "k", "x", "y", "z", *FIELDS)
@@ -14,24 +15,24 @@ COLUMNS = ("t", "i", "j", "k", "x", "y", "z", *FIELDS)
 class PublishedCsv(Observer):
     """Rank 0 gathers the box and writes it: for comparison with the published program, not for large grids."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder / FOLDER
+    def __init__(self, folder: Path, space: BoxSpace) -> None:
+        self._folder, self._space = folder / FOLDER, space
 
     def output(self, run: Simulation) -> None:
         """Write this time's file; collective."""
-        whole = run.space.gather(run.u)
+        whole = self._space.gather(run.u)
         if whole is None:
             return
         self._folder.mkdir(exist_ok=True)
         k, j, i = np.indices(whole.shape[1:])
-        x, y, z = (run.space.axis(axis) for axis in range(3))
+        x, y, z = (self._space.axis(axis) for axis in range(3))
         rows = np.column_stack([c.ravel() for c in (i, j, k, x[i], y[j], z[k], *whole)])
-        with (self._folder / f"step_{run.steps:06d}.csv").open("w", encoding="ascii") as file:
-            np.savetxt(
-                file,
-                np.column_stack([np.full(len(rows), run.t), rows]),
-                fmt=["%.17g", "%d", "%d", "%d", *["%.17g"] * 10],
-                delimiter=",",
-                header=",".join(COLUMNS),
-                comments="",
-            )
+        np.savetxt(
+            self._folder / f"step_{run.steps:06d}.csv",
+            np.column_stack([np.full(len(rows), run.t), rows]),
+            fmt=["%.17g", "%d", "%d", "%d", *["%.17g"] * 10],
+            delimiter=",",
+            header=",".join(COLUMNS),
+            comments="",
+            encoding="ascii",
+        )

@@ -1,15 +1,22 @@
-"""Volumes for ParaView: `fields.pvd` with one `.vti` a time, or under MPI one `.pvti` whose pieces the ranks write."""
+"""Volumes for ParaView: `fields.pvd` with one file a time, or under MPI one index whose pieces the ranks write.
+
+Boxes are images (`.vti`, `.pvti`), meshes are unstructured grids (`.vtu`, `.pvtu`).
+"""
 
 import os
 from pathlib import Path
+from typing import Any
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
 import pyvista
+from numpy.typing import NDArray
+from vtkmodules.vtkIOXML import vtkXMLImageDataWriter, vtkXMLUnstructuredGridWriter
 
 from .. import FIELDS
 from ..simulation import Observer, Simulation
-from ..spaces import BoxSpace
+from ..spaces import BoxSpace, Space
+from ..vtkfile import complaints
 
 FOLDER = "fields"
 INDEX = "fields.pvd"
@@ -21,68 +28,128 @@ class VtkVolumes(Observer):
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._written: list[tuple[float, str]] = []
+        self._mesh: pyvista.UnstructuredGrid | None = None
 
     def output(self, run: Simulation) -> None:
         """Write this time's volume; collective."""
         space, name = run.space, f"{FOLDER}/t{run.outputs:05d}"
+        suffix = "vti" if isinstance(space, BoxSpace) else "vtu"
         if space.comm.rank == 0:
             (self._folder / FOLDER).mkdir(exist_ok=True)
         space.comm.barrier()
-        image = local_image(space, run.u, run.t)
+        volume = self._volume(space)
+        for field, values in zip(FIELDS, space.owned(run.u), strict=True):
+            volume.cell_data[field] = values.ravel()
+        volume.field_data["TimeValue"] = [run.t]
         if space.comm.size == 1:
-            name += ".vti"
-            image.save(self._folder / name)
+            name = f"{name}.{suffix}"
+            _save(volume, self._folder / name)
         else:
-            piece = f"{name}_{space.comm.rank}.vti"
-            image.save(self._folder / piece)
-            pieces = space.comm.gather((piece, image.extent))
-            name += ".pvti"
+            piece = f"{name}_{space.comm.rank}.{suffix}"
+            _save(volume, self._folder / piece)
+            pieces = space.comm.gather((Path(piece).name, getattr(volume, "extent", ())))
+            name = f"{name}.p{suffix}"
             if pieces:
-                (self._folder / name).write_text(_parallel_index(space, pieces), encoding="ascii")
+                text = _image_index(space, pieces) if isinstance(space, BoxSpace) else _grid_index(pieces)
+                (self._folder / name).write_text(text, encoding="ascii")
         if space.comm.rank == 0:
             self._written.append((run.t, name))
             self._write_index()
 
+    def _volume(self, space: Space) -> Any:
+        if isinstance(space, BoxSpace):
+            return _image(space)
+        if self._mesh is None:
+            self._mesh = _grid(space)
+        return self._mesh
+
     def _write_index(self) -> None:
         lines = "".join(f'    <DataSet timestep="{t!r}" file={quoteattr(name)}/>\n' for t, name in self._written)
-        text = (
-            '<?xml version="1.0"?>\n<VTKFile type="Collection" version="0.1" byte_order="LittleEndian">\n'
-            f"  <Collection>\n{lines}  </Collection>\n</VTKFile>\n"
-        )
         new = self._folder / f"{INDEX}.new"
-        new.write_text(text, encoding="ascii")
+        new.write_text(_xml("Collection", f"  <Collection>\n{lines}  </Collection>\n"), encoding="ascii")
         os.replace(new, self._folder / INDEX)
 
 
-def local_image(space: BoxSpace, u: np.ndarray, t: float) -> pyvista.ImageData:
-    """This rank's cells as a VTK image in the box's own indices, with the time as field data."""
+def _save(volume: Any, path: Path) -> None:
+    """Write whole or not at all.  VTK's writers say in their return value what PyVista's `save` does not ask for."""
+    writer = vtkXMLImageDataWriter() if isinstance(volume, pyvista.ImageData) else vtkXMLUnstructuredGridWriter()
+    new = path.with_name(f"{path.name}.new")
+    writer.SetInputData(volume)
+    writer.SetFileName(str(new))
+    with complaints() as said:
+        written = writer.Write()
+    if not written or writer.GetErrorCode() or said():
+        new.unlink(missing_ok=True)
+        raise OSError(writer.GetErrorCode() or 0, "VTK could not write it whole", str(path))
+    os.replace(new, path)
+
+
+def _image(space: BoxSpace) -> pyvista.ImageData:
+    """This rank's cells as a VTK image in the box's own indices."""
     image = pyvista.ImageData(spacing=space.spacing, origin=_corner(space))
     image.extent = [limit for limits in space.ranges for limit in limits]
-    for field, values in zip(FIELDS, space.owned(u), strict=True):
-        image.cell_data[field] = values.ravel()
-    image.field_data["TimeValue"] = [t]
     return image
+
+
+def _grid(space: Any) -> pyvista.UnstructuredGrid:
+    """This rank's cells of a mesh: tetrahedra and other solids in Gmsh's order of corners, which is VTK's."""
+    corners = np.asarray(space.mesh.vertexCoords).T
+    cells: NDArray[np.int64] = space.owned(np.ma.filled(space.mesh._orderedCellVertexIDs, -1)).T
+    count = (cells >= 0).sum(axis=1)
+    if space.is_grid:
+        cells = cells[:, ::-1]  # FiPy counts a brick's corners down from the far one, VTK's voxel up to it
+        kinds = np.full(len(cells), pyvista.CellType.VOXEL)
+    else:
+        solid = {
+            4: pyvista.CellType.TETRA,
+            5: pyvista.CellType.PYRAMID,
+            6: pyvista.CellType.WEDGE,
+            8: pyvista.CellType.HEXAHEDRON,
+        }
+        kinds = np.array([solid[n] for n in count])
+    rows = np.column_stack([count, cells])
+    return pyvista.UnstructuredGrid(rows[rows >= 0], kinds, corners)
 
 
 def _corner(space: BoxSpace) -> tuple[float, ...]:
     return tuple(centre - 0.5 * h for centre, h in zip(space.first_centre, space.spacing, strict=True))
 
 
-def _parallel_index(space: BoxSpace, pieces: list[tuple[str, tuple[int, ...]]]) -> str:
+def _xml(kind: str, content: str) -> str:
+    return (
+        f'<?xml version="1.0"?>\n<VTKFile type="{kind}" version="0.1" byte_order="LittleEndian">\n{content}</VTKFile>\n'
+    )
+
+
+_CELL_DATA = (
+    "    <PCellData>\n"
+    + "".join(f'      <PDataArray type="Float64" Name="{field}"/>\n' for field in FIELDS)
+    + "    </PCellData>\n"
+)
+
+
+def _image_index(space: BoxSpace, pieces: list[tuple[str, tuple[int, ...]]]) -> str:
     """The `.pvti` that names the ranks' pieces, beside which it stands."""
 
     def numbers(values: tuple[float, ...]) -> str:
         return quoteattr(" ".join(map(repr, values)))
 
     whole = tuple(limit for n in space.cells for limit in (0, n))
-    arrays = "".join(f'      <PDataArray type="Float64" Name="{field}"/>\n' for field in FIELDS)
     listed = "".join(
-        f"    <Piece Extent={numbers(tuple(extent))} Source={quoteattr(Path(piece).name)}/>\n"
-        for piece, extent in pieces
+        f"    <Piece Extent={numbers(tuple(extent))} Source={quoteattr(name)}/>\n" for name, extent in pieces
     )
-    return (
-        '<?xml version="1.0"?>\n<VTKFile type="PImageData" version="0.1" byte_order="LittleEndian">\n'
+    return _xml(
+        "PImageData",
         f'  <PImageData WholeExtent={numbers(whole)} GhostLevel="0" Origin={numbers(_corner(space))} '
-        f"Spacing={numbers(space.spacing)}>\n    <PCellData>\n{arrays}    </PCellData>\n{listed}"
-        "  </PImageData>\n</VTKFile>\n"
+        f"Spacing={numbers(space.spacing)}>\n{_CELL_DATA}{listed}  </PImageData>\n",
+    )
+
+
+def _grid_index(pieces: list[tuple[str, tuple[int, ...]]]) -> str:
+    """The `.pvtu` that names the ranks' pieces, beside which it stands."""
+    points = '    <PPoints>\n      <PDataArray type="Float64" Name="Points" NumberOfComponents="3"/>\n    </PPoints>\n'
+    listed = "".join(f"    <Piece Source={quoteattr(name)}/>\n" for name, _ in pieces)
+    return _xml(
+        "PUnstructuredGrid",
+        f'  <PUnstructuredGrid GhostLevel="0">\n{_CELL_DATA}{points}{listed}  </PUnstructuredGrid>\n',
     )

@@ -72,6 +72,8 @@ class BoxSpace:
         self.first_centre = tuple(0.0 if nodes_on_boundary else 0.5 * h for h in self.spacing)
         self.cell_volume = float(np.prod(self.spacing))
         self.n_cells = int(np.prod(self.cells))
+        #: Volumes of the cells over their mean: all are equal.
+        self.relative_volumes = 1.0
         self.process_grid = process_grid(self.cells, self.comm.size)
         kind = PETSc.DM.BoundaryType.GHOSTED
         self._da = PETSc.DMDA().create(
@@ -155,11 +157,6 @@ class BoxSpace:
         self.comm.Allreduce(np.ascontiguousarray(local[:, 0]), totals, MPI.SUM)
         self.comm.Allreduce(np.concatenate([-local[:, 1], local[:, 2]]), extremes, MPI.MAX)
         return totals, -extremes[: len(u)], extremes[len(u) :]
-
-    def largest(self, diffusivity: Array | float) -> float:
-        """Largest value of a number or a field of shape (n_local,) over all ranks; collective."""
-        local = self.owned(diffusivity).max() if isinstance(diffusivity, np.ndarray) else diffusivity
-        return float(self.comm.allreduce(local, MPI.MAX))
 
     def gather(self, u: Array) -> Array | None:
         """The whole box on rank 0, shape (fields, nz, ny, nx) in natural order, None elsewhere; collective."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..compiled import compiled
 from ..kinetics import antigen_recovery, chemotactic_sensitivity, production_and_loss
 from ..parameters import Parameters
-from ..transport import taxis_flux
+from ..transport import FITTED, harmonic_mean, taxis_flux
 
 Array = NDArray[np.float64]
 
@@ -42,7 +42,8 @@ def _face_flux(
 ) -> float:
     """Taxis flux between two cells given as (C, S, chi, D), eqs (55)-(56)."""
     v = 0.5 * (left[2] + right[2]) * ((right[1] - left[1]) * inv_h)
-    return taxis_flux(scheme, left[0], right[0], v, left[3], right[3], inv_h)
+    d = harmonic_mean(left[3], right[3]) * inv_h if scheme == FITTED else 0.0
+    return taxis_flux(scheme, left[0], right[0], v, d, 0.5)
 
 
 @compiled

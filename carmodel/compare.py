@@ -1,0 +1,138 @@
+"""The difference of two runs, on the same grid or on different ones."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from . import FIELDS
+from .errors import InputError
+from .results import BoxCells, MeshCells, Volumes, open_volumes
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far A is from B over the times both have, for each field, shape (7,).
+
+    `relative_l2`: norm of the difference over norm of B, cells weighted by volume.  `relative_max`: largest difference
+    over B's largest value.  Both over all cells and common times; zero where both fields are zero, inf where only B is.
+    `how` says how the grids were brought together.
+    """
+
+    times: list[float]
+    relative_l2: Array
+    relative_max: Array
+    how: str
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """How A and B are brought onto common cells: maps of (7, ...) to (7, cells), and the cells' relative volumes."""
+
+    how: str
+    a: Callable[[Array], Array]
+    b: Callable[[Array], Array]
+    volumes: Array | float = 1.0
+
+
+def compare(a: Path, b: Path) -> Difference:
+    """Difference of two sets of volumes.
+
+    Boxes of different cells are averaged, volumes kept, to the coarser cells along each axis.  With a mesh, A is
+    sampled at the centres of B's cells, unless both are the same mesh.
+    Raises InputError when either cannot be read, no time is common, or they cover different regions.
+    """
+    A, B = open_volumes(a), open_volumes(b)
+    if not A.times or not B.times:
+        raise InputError(f"{b if A.times else a}: has no saved times")
+    slack = 1e-9 * max(map(abs, B.times))
+    pairs = [(n, m) for n, t in enumerate(A.times) for m, s in enumerate(B.times) if abs(t - s) <= slack]
+    if not pairs:
+        raise InputError(f"{a} and {b} have no time in common ({_span(A.times)} and {_span(B.times)})")
+    try:
+        meeting = meet(A, B)
+    except ValueError as error:
+        raise InputError(f"{a} and {b} {error}") from None
+    squares, largest = np.zeros((2, len(FIELDS))), np.zeros((2, len(FIELDS)))
+    for n, m in pairs:
+        u, v = meeting.a(A.read(n)), meeting.b(B.read(m))
+        if u.shape != v.shape:
+            raise InputError(f"{a} and {b}: grids do not match, {u.shape[1]} and {v.shape[1]} cells")
+        for row, w in enumerate((u - v, v)):
+            squares[row] += (w**2 * meeting.volumes).sum(axis=1)
+            largest[row] = np.maximum(largest[row], np.abs(w).max(axis=1))
+    return Difference([A.times[n] for n, _ in pairs], _ratio(*np.sqrt(squares)), _ratio(*largest), meeting.how)
+
+
+def meet(A: Volumes, B: Volumes) -> Meeting:
+    """Where to compare A and B.  Raises ValueError where they cover different regions."""
+    a, b = A.cells(), B.cells()
+    if a is None or b is None:
+        return Meeting("cell by cell", _flat, _flat)
+    size = (b.high - b.low).max()
+    if max(np.abs(a.low - b.low).max(), np.abs(a.high - b.high).max()) > 1e-6 * size:
+        raise ValueError(f"cover different regions: {_region(a)} and {_region(b)}")
+    if isinstance(a, BoxCells) and isinstance(b, BoxCells):
+        if a.cells == b.cells:
+            return Meeting("cell by cell", _flat, _flat)
+        common = tuple(map(min, a.cells, b.cells))
+        how = f"averaged to {' x '.join(map(str, common))} cells"
+        return Meeting(how, _averaging(a.cells, common), _averaging(b.cells, common))
+    centres, volumes = _centres(b)
+    if isinstance(a, MeshCells):
+        distance, nearest = cKDTree(a.centres).query(centres)
+        same = len(a.centres) == len(centres) and distance.max() < 1e-9 * size
+        how = "cell by cell" if same else "A sampled at the centres of B's cells"
+        return Meeting(how, lambda u: u[:, nearest], _flat, volumes)
+    low, spacing = a.low, (a.high - a.low) / a.cells
+    i, j, k = np.clip(np.floor((centres - low) / spacing).astype(int), 0, np.array(a.cells) - 1).T
+    return Meeting("A sampled at the centres of B's cells", lambda u: u[:, k, j, i], _flat, volumes)
+
+
+def _flat(u: Array) -> Array:
+    return u.reshape(len(u), -1)
+
+
+def _averaging(cells: tuple[int, ...], common: tuple[int, ...]) -> Callable[[Array], Array]:
+    """Means over the cells of a coarser box, of fields (7, nz, ny, nx) on a finer one; keeps integrals exactly."""
+    x, y, z = (_overlaps(n, m) for n, m in zip(cells, common, strict=True))
+    return lambda u: _flat(np.einsum("fzyx,Zz,Yy,Xx->fZYX", u, z, y, x, optimize=True))
+
+
+def _overlaps(fine: int, coarse: int) -> Array:
+    """Share of each coarse cell of an interval that each fine one covers, shape (coarse, fine)."""
+    starts, stops = np.arange(fine) / fine, (np.arange(fine) + 1) / fine
+    low, high = (np.arange(coarse)[:, None] + end for end in (0, 1))
+    covered = np.minimum(stops, high / coarse) - np.maximum(starts, low / coarse)
+    shares: Array = np.maximum(covered, 0.0) * coarse
+    return shares
+
+
+def _centres(cells: BoxCells | MeshCells) -> tuple[Array, Array | float]:
+    """Centres, shape (cells, 3) in the order of the flattened fields, and relative volumes."""
+    if isinstance(cells, MeshCells):
+        return cells.centres, cells.volumes / cells.volumes.mean()
+    axes = [
+        low + (np.arange(n) + 0.5) * (high - low) / n
+        for low, high, n in zip(cells.low, cells.high, cells.cells, strict=True)
+    ]
+    z, y, x = np.meshgrid(*reversed(axes), indexing="ij")
+    return np.column_stack([x.ravel(), y.ravel(), z.ravel()]), 1.0
+
+
+def _ratio(difference: Array, size: Array) -> Array:
+    safe = np.where(size > 0.0, size, 1.0)
+    return np.where(size > 0.0, difference / safe, np.where(difference == 0.0, 0.0, np.inf))
+
+
+def _span(times: list[float]) -> str:
+    return f"{min(times):g} to {max(times):g} in {len(times)}"
+
+
+def _region(cells: BoxCells | MeshCells) -> str:
+    return " x ".join(f"[{low:.4g}, {high:.4g}]" for low, high in zip(cells.low, cells.high, strict=True))

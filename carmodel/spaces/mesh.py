@@ -1,0 +1,284 @@
+"""`MeshSpace`: any FiPy mesh (uniform or graded grid, Gmsh tetrahedra), serial or partitioned by FiPy."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+# FiPy chooses its solvers, and with them its matrices, when it is imported; it looks for `gmsh` on the PATH.
+os.environ["FIPY_SOLVERS"] = "petsc"
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+
+import fipy
+import numpy as np
+from mpi4py import MPI
+from numpy.typing import NDArray
+from petsc4py import PETSc
+
+from ..errors import InputError
+from ..parameters import Parameters
+from ..transport import TAXIS_SCHEMES
+from . import faces
+
+Array = NDArray[np.float64]
+
+
+def grid_mesh(cells: Sequence[int], lengths: Sequence[float]) -> Any:
+    """FiPy's `Grid3D` of a box; on several ranks it is cut into slabs along z.
+
+    Raises InputError when there are more ranks than slabs: FiPy would leave the others without cells.
+    """
+    ranks = MPI.COMM_WORLD.size
+    if cells[2] < ranks:
+        raise InputError(
+            f"space.cells: {list(cells)} cannot be split over {ranks} ranks; accepted for mesh = 'grid': "
+            "at least one layer of cells along z for each rank"
+        )
+    (nx, ny, nz), (dx, dy, dz) = cells, (length / n for length, n in zip(lengths, cells, strict=True))
+    return fipy.Grid3D(nx=nx, ny=ny, nz=nz, dx=dx, dy=dy, dz=dz)
+
+
+def gmsh_mesh(path: Path) -> Any:
+    """FiPy's mesh of a Gmsh `.geo` or `.msh` file; Gmsh meshes `.geo` files and cuts them for the ranks; collective.
+
+    Raises InputError when Gmsh or FiPy cannot make a mesh of solid cells of it.
+    """
+
+    def refuse(found: str) -> InputError:
+        return InputError(f"space.mesh = '{path}': {found}; accepted: a Gmsh .geo or .msh file with a volume")
+
+    if not path.is_file():
+        raise refuse("no such file")
+    with tempfile.TemporaryFile("w+") as said:
+        try:
+            with _stderr_to(said.fileno()):
+                mesh = fipy.Gmsh3D(str(path))
+        except Exception as error:  # whatever a wrong file sets off in Gmsh and in FiPy's parser
+            said.seek(0)
+            lines = [line for line in said if line.startswith("Error")] + str(error).splitlines()
+            raise refuse(lines[0].strip() if lines else type(error).__name__) from None
+    if not mesh.globalNumberOfCells:
+        raise refuse("has no solid cells")
+    return mesh
+
+
+@contextmanager
+def _stderr_to(file: int) -> Iterator[None]:
+    """Send what this process and those it starts write to stderr into a file: Gmsh prints pages there."""
+    sys.stderr.flush()
+    screen = os.dup(2)
+    os.dup2(file, 2)
+    try:
+        yield
+    finally:
+        os.dup2(screen, 2)
+        os.close(screen)
+
+
+class MeshSpace:
+    """Cells of a FiPy mesh, owned and ghost, with the operators that the integrators need.
+
+    A state is an array of shape (7, n_local): for each field FiPy's local cells in FiPy's order, ghosts included.
+    `owned(u)` is the view on this rank's own cells, shape (..., n_owned).  Sums are weighted by the cells' volumes in
+    units of their mean, `cell_volume`, so that they count cells where all are equal.
+
+    `mesh`: made with FiPy's default communicator, whose ranks are those of `MPI.COMM_WORLD`.
+    """
+
+    def __init__(self, mesh: Any) -> None:
+        self.mesh = mesh
+        self.comm = MPI.COMM_WORLD
+        #: Whether the cells are the bricks of FiPy's `Grid3D`, uniform or graded.
+        self.is_grid = hasattr(mesh, "nx")
+        self.n_cells = int(mesh.globalNumberOfCells)
+        self.n_local = int(mesh.numberOfCells)
+        own = np.asarray(mesh._localNonOverlappingCellIDs)
+        self.n_owned = len(own)
+        # FiPy keeps a rank's own cells together: a slice, so that `owned` is a view.
+        self._own = slice(int(own[0]), int(own[-1]) + 1)
+        self.owned_shape = (self.n_owned,)
+        volumes = np.asarray(mesh.cellVolumes, float)
+        self.cell_volume = self.comm.allreduce(volumes[self._own].sum()) / self.n_cells
+        #: Volumes of this rank's own cells over the mean of all, shape (n_owned,).
+        self.relative_volumes = volumes[self._own] / self.cell_volume
+        corners = np.asarray(mesh.vertexCoords)
+        #: Least and largest coordinates of the mesh, each of shape (3,), in cm.
+        self.low, self.high = np.empty(3), np.empty(3)
+        self.comm.Allreduce(corners.min(axis=1), self.low, MPI.MIN)
+        self.comm.Allreduce(corners.max(axis=1), self.high, MPI.MAX)
+        self._inner_faces()
+        self._ghosted = self._ghosted_vector()
+        self._divergence = self.zeros()
+        self._D_C_of: Array | None = None
+        self._D_C_faces = np.empty(0)
+
+    def destroy(self) -> None:
+        """Free the PETSc objects; collective."""
+        self._ghosted.destroy()
+
+    # ---- where the cells are -------------------------------------------------------------------------------------
+
+    @property
+    def centres(self) -> tuple[Array, Array, Array]:
+        """x, y, z of this rank's own cells in cm, each of shape (n_owned,)."""
+        x, y, z = np.asarray(self.mesh.cellCenters)[:, self._own]
+        return x, y, z
+
+    @property
+    def middle(self) -> tuple[float, float, float]:
+        """Centre of the box around the mesh, in cm."""
+        a, b, c = 0.5 * (self.low + self.high)
+        return float(a), float(b), float(c)
+
+    # ---- fields --------------------------------------------------------------------------------------------------
+
+    def zeros(self, *leading: int) -> Array:
+        """An array of zeros of shape (*leading, n_local)."""
+        return np.zeros((*leading, self.n_local))
+
+    def owned(self, u: Array) -> Array:
+        """View of shape (..., n_owned) on this rank's own cells."""
+        return u[..., self._own]
+
+    def exchange(self, u: Array, fields: Sequence[int]) -> None:
+        """Make the ghosts of some fields of a state valid; collective."""
+        for f in fields:
+            self.exchange_field(u[f])
+
+    def exchange_field(self, field: Array) -> None:
+        """Make the ghosts of one field, shape (n_local,), valid; collective."""
+        if self.comm.size == 1:
+            return
+        self._ghosted.array[:] = self.owned(field)
+        self._ghosted.ghostUpdate()
+        with self._ghosted.localForm() as local:
+            field[self._ghost_cells] = local.array[self.n_owned :]
+
+    def sum_min_max(self, u: Array) -> tuple[Array, Array, Array]:
+        """Volume-weighted sum, least and largest value of each field over all ranks; collective."""
+        own = self.owned(u)
+        totals, extremes = np.empty(len(u)), np.empty(2 * len(u))
+        self.comm.Allreduce((own * self.relative_volumes).sum(axis=-1), totals, MPI.SUM)
+        self.comm.Allreduce(np.concatenate([-own.min(axis=-1), own.max(axis=-1)]), extremes, MPI.MAX)
+        return totals, -extremes[: len(u)], extremes[len(u) :]
+
+    def clamp(self, field: Array) -> float:
+        """Set negative values of one field to zero; return the weighted sum of what that added on this rank."""
+        return float(faces.clamp_field(self.owned(field), self.relative_volumes))
+
+    # ---- operators -----------------------------------------------------------------------------------------------
+
+    def explicit_stage(
+        self,
+        v: Array,
+        base: Array,
+        rate: Array,
+        out: Array,
+        *,
+        weight: float,
+        weight_stored: float = 0.0,
+        store: bool = False,
+        parameters: Parameters,
+        taxis: str,
+        D_C: Array,
+        clamp: bool,
+        clamped: Array,
+    ) -> None:
+        """As `BoxSpace.explicit_stage`: out = base + weight_stored * rate + weight * r."""
+        if parameters.chi_0 == 0.0:
+            self._divergence[:] = 0.0
+        else:
+            faces.taxis_divergence(
+                TAXIS_SCHEMES[taxis],
+                v[0],
+                v[4],
+                v[5],
+                parameters,
+                self._face_cells,
+                self._face_area,
+                self._inverse_distance,
+                self._face_weight,
+                self._on_faces(D_C),
+                self._divergence,
+            )
+        faces.explicit_stage(
+            self.owned(v),
+            self.owned(base),
+            self.owned(rate),
+            self.owned(out),
+            weight_stored,
+            weight,
+            store,
+            self.owned(self._divergence),
+            self.relative_volumes,
+            parameters,
+            clamp,
+            clamped,
+        )
+
+    def diffusion_matrix(self, diffusivity: Array | float, dt: float) -> Any:
+        """The symmetric matrix of backward Euler, V - dt V div(D grad), that the caller destroys; collective.
+
+        V are the relative volumes.  FiPy assembles it from its terms; a field of diffusivities, shape (n_local,) with
+        valid ghosts, is taken onto the faces by its harmonic mean.
+        """
+        D = self._face_mean(np.array(np.broadcast_to(diffusivity, (self.n_local,)), float))
+        equation = fipy.TransientTerm() == fipy.DiffusionTerm(coeff=fipy.FaceVariable(mesh=self.mesh, value=D))
+        unknown = fipy.CellVariable(mesh=self.mesh, value=0.0)
+        system = equation._prepareLinearSystem(unknown, None, (), dt)
+        assembled = system.matrix.matrix
+        assembled.assemble()
+        matrix = assembled.copy()
+        matrix.scale(dt / self.cell_volume)
+        return matrix
+
+    def create_vector(self) -> Any:
+        """A PETSc vector over the owned cells, ordered as the matrices; the caller destroys it."""
+        return PETSc.Vec().createMPI((self.n_owned, self.n_cells), comm=self.comm)
+
+    def _inner_faces(self) -> None:
+        """Face lists for the taxis flux: inner faces that touch a cell of this rank's own."""
+        pairs = self.mesh.faceCellIDs
+        left, wall = np.asarray(pairs[0]), np.ma.getmaskarray(pairs)[1]
+        right = np.where(wall, left, np.ma.getdata(pairs)[1])
+        own = np.zeros(self.n_local, dtype=bool)
+        own[self._own] = True
+        self._inner = np.flatnonzero(~wall & (own[left] | own[right]))
+        self._face_cells = np.column_stack([left, right])[self._inner].astype(np.int64)
+        self._face_area = np.asarray(self.mesh._faceAreas, float)[self._inner] / self.cell_volume
+        self._inverse_distance = 1.0 / np.asarray(self.mesh._cellDistances, float)[self._inner]
+        # FiPy's own ratio changes with the order of the two cells where the face does not lie between their centres.
+        faces_at, cells_at = np.asarray(self.mesh.faceCenters), np.asarray(self.mesh.cellCenters)
+        to_left, to_right = (np.linalg.norm(faces_at - cells_at[:, side], axis=0) for side in (left, right))
+        self._sides = left, right
+        self._left_share = to_left / (to_left + to_right)
+        self._face_weight = 1.0 - self._left_share[self._inner]
+
+    def _face_mean(self, D: Array) -> Array:
+        """Harmonic mean of a diffusivity, shape (n_local,), on all faces: the conductances of both sides in series."""
+        left, right = (D[side] for side in self._sides)
+        share = self._left_share
+        return left * right / (share * right + (1.0 - share) * left + 1e-300)
+
+    def _on_faces(self, D_C: Array) -> Array:
+        """D_C, shape (n_local,), on the inner faces; kept until another array comes."""
+        if self._D_C_of is not D_C:
+            self._D_C_of, self._D_C_faces = D_C, self._face_mean(D_C)[self._inner]
+        return self._D_C_faces
+
+    def _ghosted_vector(self) -> Any:
+        """A PETSc vector with ghosts in the order of `_ghost_cells`."""
+        mesh = self.mesh
+        first = self.comm.exscan(self.n_owned) or 0
+        numbers = np.empty(self.n_cells, dtype=np.int64)
+        mine = (np.asarray(mesh._globalNonOverlappingCellIDs), np.arange(first, first + self.n_owned))
+        for fipy_numbers, petsc_numbers in self.comm.allgather(mine):
+            numbers[fipy_numbers] = petsc_numbers
+        ghost = np.ones(self.n_local, dtype=bool)
+        ghost[self._own] = False
+        self._ghost_cells = np.flatnonzero(ghost)
+        ghosts = numbers[np.asarray(mesh._globalOverlappingCellIDs)[self._ghost_cells]]
+        return PETSc.Vec().createGhost(ghosts.astype(PETSc.IntType), (self.n_owned, self.n_cells), comm=self.comm)

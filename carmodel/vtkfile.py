@@ -1,0 +1,52 @@
+"""Reads VTK images and grids with VTK's own readers, and says so when they complain."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+_READERS = {
+    ".vti": "vtkXMLImageDataReader",
+    ".pvti": "vtkXMLPImageDataReader",
+    ".vtu": "vtkXMLUnstructuredGridReader",
+    ".pvtu": "vtkXMLPUnstructuredGridReader",
+}
+
+
+def read_vtk(path: Path) -> Any:
+    """A `pyvista.ImageData` from `.vti` or `.pvti`, a `pyvista.UnstructuredGrid` from `.vtu` or `.pvtu`.
+
+    Raises ValueError, in one line, where VTK finds anything wrong: VTK itself prints its complaints and goes on.
+    """
+    import pyvista  # takes a second to import, and most commands read no image
+    from vtkmodules import vtkIOXML
+
+    try:
+        found = path.is_file()
+    except (OSError, ValueError):
+        found = False
+    if not found:
+        raise ValueError("no such file")
+    with complaints() as said:
+        reader = getattr(vtkIOXML, _READERS.get(path.suffix, _READERS[".vti"]))()
+        reader.SetFileName(str(path))
+        reader.Update()
+    if said():
+        raise ValueError("not a whole VTK file")
+    return pyvista.wrap(reader.GetOutput())
+
+
+@contextmanager
+def complaints() -> Iterator[Callable[[], str]]:
+    """Collect what VTK would print, on its window and in its log; call the result for the text."""
+    from vtkmodules.vtkCommonCore import vtkLogger, vtkOutputWindow, vtkStringOutputWindow
+
+    window, screen = vtkStringOutputWindow(), vtkOutputWindow.GetInstance()
+    verbosity = vtkLogger.GetCurrentVerbosityCutoff()
+    vtkOutputWindow.SetInstance(window)
+    vtkLogger.SetStderrVerbosity(vtkLogger.VERBOSITY_OFF)  # it logs to stderr beside the window
+    try:
+        yield window.GetOutput
+    finally:
+        vtkOutputWindow.SetInstance(screen)
+        vtkLogger.SetStderrVerbosity(verbosity)
