@@ -18,7 +18,9 @@ from .runfile import load
 from .scenario import Box, Mesh, Scenario
 
 if TYPE_CHECKING:  # PETSc takes its options when it is first imported: not before launch() hands them over
+    from .simulation import Integrator
     from .spaces import Space
+    from .spaces.box import Array
 
 T = TypeVar("T")
 
@@ -56,7 +58,6 @@ def _simulate(file: Path, scenario: Scenario, out: Path, began: float, quiet: bo
     from mpi4py import MPI
 
     from .initial import diffusivity_of_C, initial_state
-    from .integrators import Strang
     from .output import LineProfile, Manifest, Progress, PublishedCsv, Series, VtkVolumes
     from .simulation import Observer, Simulation
     from .spaces import BoxSpace
@@ -71,16 +72,7 @@ def _simulate(file: Path, scenario: Scenario, out: Path, began: float, quiet: bo
         raise InputError(f"{file}: {error}") from None
     if D_C is not None:
         space.exchange_field(D_C)
-    integrator = Strang(
-        space,
-        scenario.parameters.values,
-        D_C=D_C,
-        taxis=choices.taxis,
-        substeps=choices.substeps,
-        diffusion=choices.diffusion,
-        jacobi_iterations=choices.jacobi_iterations,
-        jacobi_tolerance=choices.jacobi_tolerance,
-    )
+    integrator = _make_integrator(scenario, space, D_C)
     _together(lambda: _prepare(out, scenario) if space.comm.rank == 0 else None)
     signals = _catch_signals()
     observers: list[Observer] = [Series(out), LineProfile(out, output.line)]
@@ -134,6 +126,29 @@ def _make_space(grid: Box | Mesh) -> "Space":
     if cells := grid.cells:
         return MeshSpace(_together(lambda: grid_mesh(cells, grid.lengths or (1.0, 1.0, 1.0))))
     return MeshSpace(_together(lambda: gmsh_mesh(Path(grid.mesh))))
+
+
+def _make_integrator(scenario: Scenario, space: "Space", D_C: "Array | None") -> "Integrator":
+    """What a run file asks for; collective."""
+    choices, parameters = scenario.integrator, scenario.parameters.values
+    if choices.kind == "coupled":
+        from .integrators.coupled import Coupled  # brings in FiPy
+        from .spaces.mesh import MeshSpace
+
+        assert isinstance(space, MeshSpace)  # the scenario's validation has seen to it
+        return Coupled(space, parameters, D_C=D_C, taxis=choices.taxis, scheme=choices.scheme)
+    from .integrators import Strang
+
+    return Strang(
+        space,
+        parameters,
+        D_C=D_C,
+        taxis=choices.taxis,
+        substeps=choices.substeps,
+        diffusion=choices.diffusion,
+        jacobi_iterations=choices.jacobi_iterations,
+        jacobi_tolerance=choices.jacobi_tolerance,
+    )
 
 
 def _prepare(out: Path, scenario: Scenario) -> None:

@@ -221,7 +221,7 @@ class Time(Table):
 class Integrator(Table):
     """How the state advances."""
 
-    kind: Literal["strang"] = "strang"
+    kind: Literal["strang", "coupled"] = "strang"
     rtol: Positive = 1e-4  # for integrators that control their error; `strang` takes fixed steps
     dt: Positive = 0.01
     taxis: Literal["central", "upwind", "scharfetter-gummel"] = "central"
@@ -229,6 +229,7 @@ class Integrator(Table):
     diffusion: Literal["ksp", "jacobi"] = "ksp"
     jacobi_iterations: Few = 60
     jacobi_tolerance: NonNegative = 1e-8
+    scheme: Literal["bdf2", "backward-euler"] = "bdf2"
 
 
 class Line(Table):
@@ -292,6 +293,8 @@ class Scenario(Table):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.integrator.kind == "coupled" and self.space.kind != "mesh":
+            raise ValueError('integrator.kind = "coupled" is made of FiPy terms; accepted: space.kind = "mesh"')
         if self.integrator.diffusion == "jacobi":
             if self.parameters.mask:
                 raise ValueError('integrator.diffusion = "jacobi" has a constant D_C; accepted with a mask: "ksp"')

@@ -5,7 +5,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from math import ceil
 from time import perf_counter
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from mpi4py import MPI
@@ -27,6 +27,9 @@ class Integrator(Protocol):
 
     def step(self, u: Array, dt: float) -> None:
         """Advance the state, shape (7, n_local), by dt days in place; collective."""
+
+    def figures(self) -> dict[str, Any]:
+        """Counts for the manifest, among them `rejected_steps`."""
 
     def destroy(self) -> None:
         """Free the PETSc objects; collective."""

@@ -235,6 +235,22 @@ def test_ranks_do_not_change_the_fields(write, tmp_path, space):
         assert four.line[name] == pytest.approx(column, rel=1e-9, abs=1e-15), name
 
 
+def test_coupled_runs_from_a_run_file_and_agrees_with_strang(write, tmp_path):
+    """The same scenario, both integrators, one and two ranks."""
+    case = write(CASE.replace("SPACE", GRID).replace("dt = 0.1", "dt = 0.025"))
+    coupled = ("--set", "integrator.kind=coupled")
+    for name, ranks, options in (("strang", 1, ()), ("coupled", 1, coupled), ("coupled2", 2, coupled)):
+        answer = mpirun(ranks, CARMODEL, "run", case, "--out", tmp_path / name, "--quiet", *options)
+        assert answer.code == 0, answer
+    assert compare(tmp_path / "coupled2", tmp_path / "coupled").relative_max.max() < 1e-8
+    apart = compare(tmp_path / "strang", tmp_path / "coupled").relative_l2
+    assert apart[:6].max() < 0.01, apart
+    assert apart[6] < 0.1, apart  # H settles within hours, where splitting is at its worst
+    manifest = RunDirectory(tmp_path / "coupled").manifest
+    assert manifest["sweeps"] > manifest["steps"]
+    assert {"assembly", "solve", "output", "total"} == set(manifest["wall_seconds"])
+
+
 def test_parallel_volume_is_read_back_by_vtk(write, tmp_path):
     case = write(CASE.replace("SPACE", GRID))
     assert mpirun(3, CARMODEL, "run", case, "--out", tmp_path / "out", "--quiet").code == 0
@@ -310,10 +326,12 @@ def test_wrong_meshes_are_refused_in_one_line(carmodel, write, tmp_path):
         assert answer.err.count("\n") == 1, answer.err
         assert name in answer.err
         assert not (tmp_path / "out").exists()
-    case = write(CASE.replace("SPACE", GRID.replace("9]", "2]")))
-    answer = mpirun(3, CARMODEL, "run", case, "--out", tmp_path / "out", timeout=60)
-    assert answer.code == 2
-    assert "3 ranks" in answer.err
+    for layers in (2, 4):
+        case = write(CASE.replace("SPACE", GRID.replace("9]", f"{layers}]")))
+        answer = mpirun(3, CARMODEL, "run", case, "--out", tmp_path / "out", timeout=60)
+        assert answer.code == 2
+        assert "of 3 ranks would have no cells" in answer.err
+        assert answer.err.count("\n") == 1, answer.err
     for override, complaint in (
         ("integrator.diffusion=jacobi", "box of cells"),
         ("output.formats=['csv']", "for boxes"),

@@ -124,7 +124,7 @@ def test_fields_and_diffusivity_come_from_files(carmodel, write, tmp_path):
 WRONG = [
     ("space.cells=[6,5,0]", "space.cells.2 = 0"),  # zero cells
     ("space.cell=[6,5,4]", "unknown key 'cell' (did you mean 'cells'?)"),
-    ("integrator.kind=magic", "integrator.kind = 'magic'; accepted: 'strang'"),
+    ("integrator.kind=magic", "integrator.kind = 'magic'; accepted: 'strang' or 'coupled'"),
     ("integrator.dt='soon'", "integrator.dt = 'soon'; accepted: a valid number"),
     ("integrator.substeps=1.5", "integrator.substeps = 1.5; accepted: a valid integer"),
     ("time.end=true", "time.end = True"),
@@ -142,6 +142,7 @@ WRONG = [
     ("output.every=1e-12", "output.every"),
     ("space.nodes_on_boundary=true", "at least 2"),
     ("space.cells=[100000,100000,1]", "fewer than 2^31"),
+    ("integrator.kind=coupled", 'accepted: space.kind = "mesh"'),
     ("space=3", "space = 3; accepted: a table"),
 ]
 

@@ -1,10 +1,12 @@
 """The paper's scheme: Strang splitting, two-stage Runge-Kutta for reactions and taxis, backward-Euler diffusion."""
 
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import FIELDS
 from ..kinetics import CHEMOTAXIS_FIELDS
 from ..linear import JacobiDiffusion, KrylovDiffusion
 from ..parameters import Parameters
@@ -121,6 +123,14 @@ class Strang:
         if self.clamp:
             for f, field in enumerate(u):
                 self.clamped[f] += self.space.clamp(field)
+
+    def figures(self) -> dict[str, Any]:
+        """Counts for the manifest."""
+        return {
+            "rejected_steps": 0,
+            "linear_solvers": self.diffusion.preconditioners,
+            "linear_iterations": dict(zip(FIELDS, self.diffusion.iterations.tolist(), strict=True)),
+        }
 
     def destroy(self) -> None:
         """Free the PETSc objects; collective."""

@@ -14,8 +14,7 @@ import petsc4py
 from mpi4py import MPI
 from petsc4py import PETSc
 
-from .. import FIELDS, __version__
-from ..integrators import Strang
+from .. import __version__
 from ..simulation import Observer, Simulation
 from ..spaces import BoxSpace, Space
 
@@ -53,14 +52,10 @@ class Manifest(Observer):
             "updated": datetime.now(UTC).isoformat(timespec="seconds"),
             "t": run.t,
             "steps": run.steps,
-            "rejected_steps": 0,
             "outputs": run.outputs,
             "wall_seconds": {phase: round(spent, 4) for phase, spent in seconds.items()},
+            **integrator.figures(),
         }
-        if isinstance(integrator, Strang):
-            diffusion = integrator.diffusion
-            figures["linear_solvers"] = diffusion.preconditioners
-            figures["linear_iterations"] = dict(zip(FIELDS, diffusion.iterations.tolist(), strict=True))
         new = self._path.with_suffix(".new")
         new.write_text(json.dumps(self._fixed | figures, indent=2) + "\n", encoding="utf-8")
         os.replace(new, self._path)

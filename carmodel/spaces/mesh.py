@@ -24,19 +24,11 @@ from ..transport import TAXIS_SCHEMES
 from . import faces
 
 Array = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 
 def grid_mesh(cells: Sequence[int], lengths: Sequence[float]) -> Any:
-    """FiPy's `Grid3D` of a box; on several ranks it is cut into slabs along z.
-
-    Raises InputError when there are more ranks than slabs: FiPy would leave the others without cells.
-    """
-    ranks = MPI.COMM_WORLD.size
-    if cells[2] < ranks:
-        raise InputError(
-            f"space.cells: {list(cells)} cannot be split over {ranks} ranks; accepted for mesh = 'grid': "
-            "at least one layer of cells along z for each rank"
-        )
+    """FiPy's `Grid3D` of a box; on several ranks it is cut into slabs along z, of two layers at least."""
     (nx, ny, nz), (dx, dy, dz) = cells, (length / n for length, n in zip(lengths, cells, strict=True))
     return fipy.Grid3D(nx=nx, ny=ny, nz=nz, dx=dx, dy=dy, dz=dz)
 
@@ -78,6 +70,23 @@ def _stderr_to(file: int) -> Iterator[None]:
         os.close(screen)
 
 
+def adjacent_cells(mesh: Any) -> tuple[Integers, Integers]:
+    """Local numbers of cells 1 and 2 of each face, shapes (faces,); twice the same cell at a wall."""
+    one, two = mesh._adjacentCellIDs
+    return np.asarray(one), np.asarray(two)
+
+
+def distance_share(mesh: Any) -> Array:
+    """Distance from each face's centre to its cell 1 over the sum of those to both its cells, shape (faces,).
+
+    FiPy's own ratio changes with the order of the cells where a face's centre does not lie between theirs, hence with
+    the partition.
+    """
+    centres, faces = np.asarray(mesh.cellCenters), np.asarray(mesh.faceCenters)
+    one, two = (np.linalg.norm(centres[:, cells] - faces, axis=0) for cells in adjacent_cells(mesh))
+    return np.asarray(one / (one + two))
+
+
 class MeshSpace:
     """Cells of a FiPy mesh, owned and ghost, with the operators that the integrators need.
 
@@ -86,6 +95,8 @@ class MeshSpace:
     units of their mean, `cell_volume`, so that they count cells where all are equal.
 
     `mesh`: made with FiPy's default communicator, whose ranks are those of `MPI.COMM_WORLD`.
+
+    Raises InputError when FiPy leaves a rank without cells.
     """
 
     def __init__(self, mesh: Any) -> None:
@@ -97,6 +108,11 @@ class MeshSpace:
         self.n_local = int(mesh.numberOfCells)
         own = np.asarray(mesh._localNonOverlappingCellIDs)
         self.n_owned = len(own)
+        if empty := self.comm.allreduce(int(self.n_owned == 0)):
+            raise InputError(
+                f"space: {empty} of {self.comm.size} ranks would have no cells; accepted: fewer ranks, or for FiPy's "
+                "grid two layers of cells along z for each"
+            )
         # FiPy keeps a rank's own cells together: a slice, so that `owned` is a view.
         self._own = slice(int(own[0]), int(own[-1]) + 1)
         self.owned_shape = (self.n_owned,)
@@ -241,20 +257,15 @@ class MeshSpace:
 
     def _inner_faces(self) -> None:
         """Face lists for the taxis flux: inner faces that touch a cell of this rank's own."""
-        pairs = self.mesh.faceCellIDs
-        left, wall = np.asarray(pairs[0]), np.ma.getmaskarray(pairs)[1]
-        right = np.where(wall, left, np.ma.getdata(pairs)[1])
+        left, right = adjacent_cells(self.mesh)
         own = np.zeros(self.n_local, dtype=bool)
         own[self._own] = True
-        self._inner = np.flatnonzero(~wall & (own[left] | own[right]))
+        self._inner = np.flatnonzero((left != right) & (own[left] | own[right]))
         self._face_cells = np.column_stack([left, right])[self._inner].astype(np.int64)
         self._face_area = np.asarray(self.mesh._faceAreas, float)[self._inner] / self.cell_volume
         self._inverse_distance = 1.0 / np.asarray(self.mesh._cellDistances, float)[self._inner]
-        # FiPy's own ratio changes with the order of the two cells where the face does not lie between their centres.
-        faces_at, cells_at = np.asarray(self.mesh.faceCenters), np.asarray(self.mesh.cellCenters)
-        to_left, to_right = (np.linalg.norm(faces_at - cells_at[:, side], axis=0) for side in (left, right))
         self._sides = left, right
-        self._left_share = to_left / (to_left + to_right)
+        self._left_share = distance_share(self.mesh)
         self._face_weight = 1.0 - self._left_share[self._inner]
 
     def _face_mean(self, D: Array) -> Array:
