@@ -38,7 +38,7 @@ def production_and_loss(
     """
     T = TA + TB
     contact = C * TA
-    crowding = p.r_T * T / p.K_T
+    crowding = p.r_T / p.K_T * T  # in this order the quotient is taken once, not in every cell
     k_e = p.k_e0 * (1.0 + p.beta_A * A + p.beta_H * H)
     recovery = p.p_r / (1.0 + A)
     mu_AB = p.mu_0 + p.nu * C

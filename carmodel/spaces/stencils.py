@@ -87,15 +87,11 @@ def _reaction_row(v: Array, p: Parameters, z: int, y: int, mu_BA: Array, out: Ar
 @compiled
 def clamp_row(row: Array) -> float:
     """Set negative values to zero; return what that added."""
-    negative = 0
-    for i in range(row.size):  # counting runs in vector registers, adding up in order does not
-        negative += row[i] < 0.0
     added = 0.0
-    if negative:
-        for i in range(row.size):
-            if row[i] < 0.0:
-                added -= row[i]
-                row[i] = 0.0
+    for i in range(row.size):
+        if row[i] < 0.0:
+            added -= row[i]
+            row[i] = 0.0
     return added
 
 
@@ -141,14 +137,17 @@ def explicit_stage(
             for f in range(7):
                 start, stored, result = base[f, z, y, 1:-1], rate[f, z, y, 1:-1], out[f, z, y, 1:-1]
                 change = r[f]
+                negative = 0
                 if store:
                     for i in range(nx):
                         stored[i] = change[i]
                         result[i] = start[i] + weight * change[i]
+                        negative += result[i] < 0.0
                 else:
                     for i in range(nx):
                         result[i] = start[i] + weight_stored * stored[i] + weight * change[i]
-                if clamp:
+                        negative += result[i] < 0.0
+                if clamp and negative:  # counting runs in vector registers, adding up in order does not
                     clamped[f] += clamp_row(result)
 
 
