@@ -13,6 +13,9 @@ from .errors import InputError, NumericsError
 # Typer names only the subclass: UsageError itself is where the Typer at hand keeps click.
 _UsageError: Any = typer.BadParameter.__mro__[1]
 
+#: One of these is set by mpirun, mpiexec or srun in each process they start.
+LAUNCHED = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK")
+
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
 RunFile = Annotated[Path, typer.Argument(metavar="FILE", help="Run file (TOML).")]
@@ -124,9 +127,12 @@ def main() -> NoReturn:
 
 
 def _complain(message: object, code: int) -> int:
-    # Under MPI every rank comes to the same end; one of them says so.
-    MPI = sys.modules.get("mpi4py.MPI")
-    ranks = (os.environ[name] for name in ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID") if name in os.environ)
-    if str(MPI.COMM_WORLD.rank if MPI else next(ranks, "0")) == "0":
-        print(message, file=sys.stderr, flush=True)
+    # Under MPI every rank comes to the same end and one of them says so; MPI's own end, which waits for all, sees to
+    # it that mpirun does not stop that one first.
+    if "mpi4py.MPI" in sys.modules or any(name in os.environ for name in LAUNCHED):
+        from mpi4py import MPI
+
+        if MPI.COMM_WORLD.rank:
+            return code
+    print(message, file=sys.stderr, flush=True)
     return code
