@@ -100,7 +100,7 @@ class Coupled:
         self.space, self.parameters = space, parameters
         self.tolerance, self.most_sweeps, self.least_step = tolerance, most_sweeps, least_step
         #: Nothing is clamped: zeros of shape (7,).
-        self.clamped = np.zeros(len(FIELDS))
+        self.clamped: Array = np.zeros(len(FIELDS))
         self.sweeps, self.halvings = 0, 0
         #: Wall time spent, in seconds, by phase.
         self.seconds = {"assembly": 0.0, "solve": 0.0}
@@ -221,7 +221,7 @@ class Coupled:
         return {
             "sweeps": self.sweeps,
             "rejected_steps": self.halvings,
-            "linear_iterations": dict(zip(FIELDS, self.iterations.tolist(), strict=True)),
+            "linear_iterations": {name: int(n) for name, n in zip(FIELDS, self.iterations, strict=True)},
         }
 
     def destroy(self) -> None:
@@ -266,7 +266,7 @@ class Systems:
         space.comm.Allreduce(MPI.IN_PLACE, stiffness, MPI.MAX)
         self._stiffness = stiffness / 6.0  # D/h^2 on a uniform grid
         self._rate = 0.0
-        self._history = np.zeros_like(self.right_sides)
+        self._history: Array = np.zeros_like(self.right_sides)
         self._diagonals = np.zeros_like(self.right_sides)
         self._constant: list[float | None] = [None] * len(FIELDS)
         self._solvers = [self._solver(f, tolerance) for f in range(len(FIELDS))]

@@ -96,6 +96,7 @@ def _grid(space: Any) -> pyvista.UnstructuredGrid:
     corners = np.asarray(space.mesh.vertexCoords).T
     cells: NDArray[np.int64] = space.owned(np.ma.filled(space.mesh._orderedCellVertexIDs, -1)).T
     count = (cells >= 0).sum(axis=1)
+    kinds: NDArray[Any]
     if space.is_grid:
         cells = cells[:, ::-1]  # FiPy counts a brick's corners down from the far one, VTK's voxel up to it
         kinds = np.full(len(cells), pyvista.CellType.VOXEL)

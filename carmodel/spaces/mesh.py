@@ -129,7 +129,7 @@ class MeshSpace:
         self._ghosted = self._ghosted_vector()
         self._divergence = self.zeros()
         self._D_C_of: Array | None = None
-        self._D_C_faces = np.empty(0)
+        self._D_C_faces: Array = np.empty(0)
 
     def destroy(self) -> None:
         """Free the PETSc objects; collective."""
