@@ -109,10 +109,7 @@ class KrylovDiffusion:
         # From a sharp field and with dt D / h^2 of a million the first residual is a million times the right-hand side.
         solver.setTolerances(rtol=RELATIVE_RESIDUAL, divtol=1e60, max_it=10_000)
         solver.getPC().setType(PETSc.PC.Type.JACOBI)
-        try:
-            solver.setFromOptions()
-        except PETSc.Error as error:
-            raise InputError(f"PETSc options for {name}: {_reason(error)}; accepted: what PETSc knows") from None
+        take_options(solver, name)
         return solver
 
     def _diffusion_number(self, matrix: Any) -> float:
@@ -135,6 +132,17 @@ class KrylovDiffusion:
         self._release_matrices()
         self._b.destroy()
         self._x.destroy()
+
+
+def take_options(solver: Any, name: str) -> None:
+    """Let the user's PETSc options for a field change its solver.
+
+    Raises InputError when PETSc does not know one of their values.
+    """
+    try:
+        solver.setFromOptions()
+    except PETSc.Error as error:
+        raise InputError(f"PETSc options for {name}: {_reason(error)}; accepted: what PETSc knows") from None
 
 
 def _reason(error: Any) -> str:

@@ -246,6 +246,10 @@ def test_coupled_runs_from_a_run_file_and_agrees_with_strang(write, tmp_path):
     apart = compare(tmp_path / "strang", tmp_path / "coupled").relative_l2
     assert apart[:6].max() < 0.01, apart
     assert apart[6] < 0.1, apart  # H settles within hours, where splitting is at its worst
+    wrong = mpirun(1, CARMODEL, "run", case, "--out", tmp_path / "wrong", *coupled, "--", "-H_pc_type", "nosuch")
+    assert wrong.code == 2
+    assert wrong.err.startswith("PETSc options for H")
+    assert not (tmp_path / "wrong").exists()
     manifest = RunDirectory(tmp_path / "coupled").manifest
     assert manifest["sweeps"] > manifest["steps"]
     assert {"assembly", "solve", "output", "total"} == set(manifest["wall_seconds"])

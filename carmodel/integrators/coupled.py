@@ -14,7 +14,7 @@ from .. import FIELDS
 from ..equations import Equations
 from ..errors import NumericsError
 from ..kinetics import CHEMOTAXIS_FIELDS, antigen_recovery, production_and_loss
-from ..linear import MULTIGRID_FROM
+from ..linear import MULTIGRID_FROM, take_options
 from ..parameters import Parameters
 from ..spaces.mesh import adjacent_cells
 
@@ -281,6 +281,8 @@ class Systems:
         solver.setInitialGuessNonzero(True)
         # The first residual of a stiff system may be dt D / h^2 times b: that alone is no divergence.
         solver.setTolerances(rtol=tolerance, divtol=1e30, max_it=10_000)
+        solver.getPC().setType(PETSc.PC.Type.JACOBI)
+        take_options(solver, FIELDS[f])
         return solver
 
     def _places(self, ghosts: Integers) -> None:
