@@ -134,23 +134,6 @@ def test_a_signal_stops_a_run_after_saving_its_state(write, tmp_path, number):
     assert run.volumes.read(len(run.volumes.times) - 1).shape == (7, *reversed(ODD_CELLS))
 
 
-def test_several_ranks_stop_together_when_one_is_asked(write, tmp_path):
-    """mpirun passes SIGTERM on; the ranks agree on the step after which they stop."""
-    out = tmp_path / "out"
-    case = write(CASE.replace("end = 1.0", "end = 1000.0"))
-    job = start_mpirun(2, CARMODEL, "run", case, "--out", out, "--quiet")
-    deadline = time.monotonic() + 60
-    while not (out / "fields/t00002.pvti").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    job.send_signal(signal.SIGTERM)
-    job.communicate(timeout=30)
-    assert job.returncode != 0
-    run = RunDirectory(out)
-    assert run.manifest["status"].startswith("stopped")
-    assert run.volumes.times[-1] == run.manifest["t"]
-
-
 def ranks_of(out):
     """Process numbers of the ranks that write to a folder."""
     found = []
@@ -175,6 +158,17 @@ def running(write, tmp_path):
     yield job, out, ranks_of(out)
     job.kill()
     job.communicate()
+
+
+def test_ranks_stop_together_when_mpirun_is_asked(running):
+    """mpirun passes SIGTERM on; the ranks agree on the step after which they stop."""
+    job, out, _ = running
+    job.send_signal(signal.SIGTERM)
+    job.communicate(timeout=30)
+    assert job.returncode != 0
+    run = RunDirectory(out)
+    assert run.manifest["status"].startswith("stopped")
+    assert run.volumes.times[-1] == run.manifest["t"]
 
 
 def test_a_killed_rank_ends_the_job(running):
