@@ -34,25 +34,33 @@ def grid_mesh(cells: Sequence[int], lengths: Sequence[float]) -> Any:
 
 
 def gmsh_mesh(path: Path) -> Any:
-    """FiPy's mesh of a Gmsh `.geo` or `.msh` file; Gmsh meshes `.geo` files and cuts them for the ranks; collective.
+    """FiPy's mesh of a Gmsh file, `.geo` or `.msh` of any version; Gmsh cuts it for the ranks; collective.
 
-    Raises InputError when Gmsh or FiPy cannot make a mesh of solid cells of it.
+    Curved cells of higher order become straight ones.
+    Raises InputError when Gmsh finds an error in the file or no mesh of solid cells comes of it.
     """
 
     def refuse(found: str) -> InputError:
         return InputError(f"space.mesh = '{path}': {found}; accepted: a Gmsh .geo or .msh file with a volume")
 
-    if not path.is_file():
+    if not MPI.COMM_WORLD.bcast(path.is_file()):
         raise refuse("no such file")
-    with tempfile.TemporaryFile("w+") as said:
+    # FiPy reads .msh files of version 2 only, in as many parts as there are ranks, and a torn one for ever: Gmsh,
+    # started by FiPy on rank 0, reads any and tells what is wrong with it.  FiPy takes what it says for ASCII.
+    script = f'General.Verbosity = 1;\nMerge "{path.resolve()}";\nMesh.ElementOrder = 1;\nSetOrder 1;\n'
+    mesh, found = None, ""
+    with tempfile.TemporaryFile("w+", errors="replace") as said:
         try:
             with _stderr_to(said.fileno()):
-                mesh = fipy.Gmsh3D(str(path))
-        except Exception as error:  # whatever a wrong file sets off in Gmsh and in FiPy's parser
-            said.seek(0)
-            lines = [line for line in said if line.startswith("Error")] + str(error).splitlines()
-            raise refuse(lines[0].strip() if lines else type(error).__name__) from None
-    if not mesh.globalNumberOfCells:
+                mesh = fipy.Gmsh3D(script)
+        except Exception as error:  # whatever a wrong file sets off in FiPy's parser
+            found = (str(error) or type(error).__name__).splitlines()[0]
+        said.seek(0)
+        errors = [line.removeprefix("Error").strip(" :\n") for line in said if line.startswith("Error")]
+    # What Gmsh complains of, it leaves out, and goes on.
+    if complaint := MPI.COMM_WORLD.bcast(errors[0] if errors else "") or found:
+        raise refuse(complaint)
+    if mesh is None or not mesh.globalNumberOfCells:
         raise refuse("has no solid cells")
     return mesh
 
