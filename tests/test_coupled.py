@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from contextlib import contextmanager
 from itertools import pairwise
 
 import numpy as np
@@ -12,7 +13,7 @@ from scipy.optimize import root
 from carmodel import FIELDS
 from carmodel.equations import TAXIS_TERMS
 from carmodel.errors import NumericsError
-from carmodel.integrators import Strang
+from carmodel.integrators import Strang, coupled
 from carmodel.integrators.coupled import SCHEMES, Coupled
 from carmodel.parameters import PRESETS
 from carmodel.spaces import BoxSpace
@@ -222,6 +223,24 @@ def test_residuals_are_below_the_tolerance_at_the_end():
     integrator.destroy()
 
 
+def test_a_step_is_not_done_while_any_one_field_is_off():
+    """Without reactions and taxis the fields are alone: a sweep must see each that is off, and name it."""
+    space = uniform((4, 3, 3))
+    integrator, u = Coupled(space, without_reactions()._replace(chi_0=0.0)), smooth(space)
+    integrator.systems.begin(10.0, 10.0 * u)
+    solved = u.copy()
+    for _ in range(3):
+        unsolved = integrator._sweep(solved)
+    assert not unsolved
+    for f, name in enumerate(FIELDS):
+        v = solved.copy()
+        v[f] *= 1.001
+        assert f"residual of {name} is" in integrator._sweep(v)
+        assert v[f] == pytest.approx(solved[f], rel=1e-8)
+        assert not integrator._sweep(v)
+    integrator.destroy()
+
+
 def test_very_stiff_diffusion_is_solved_to_rounding():
     """dt D / h^2 = 2e6: rounding alone exceeds the tolerance, which must not halve the step."""
     space = uniform((16, 4, 4), (1.0, 0.25, 0.25))
@@ -249,6 +268,26 @@ def test_a_step_that_does_not_converge_is_halved_and_said(caplog):
     assert np.abs(u - v).max() < 1e-8
 
 
+def test_steps_grow_at_most_twofold_after_halvings_too(monkeypatch):
+    """The second of the starting steps is halved twice: the third may not be eight times as long as what is left."""
+    space = uniform((2, 2, 2))
+    integrator, u = Coupled(space, P), smooth(space)
+    advance_once, taken = integrator._advance, []
+
+    def refuse_some(old, h):
+        if len(taken) == 1 and h > 0.06:
+            raise coupled._NotConvergedError("too long")
+        taken.append(h)
+        return advance_once(old, h)
+
+    monkeypatch.setattr(integrator, "_advance", refuse_some)
+    integrator.step(u, 1.5)
+    assert integrator.halvings == 2
+    assert sum(taken) == pytest.approx(1.5)
+    assert all(b <= 2.0 * a * (1.0 + 1e-6) for a, b in pairwise(taken)), taken
+    integrator.destroy()
+
+
 def test_the_least_step_ends_the_run_in_one_line():
     space = uniform((4, 3, 3))
     u = smooth(space)
@@ -273,11 +312,20 @@ def test_what_is_no_longer_finite_is_named():
     integrator.destroy()
 
 
-def test_petsc_options_by_field_win_and_objects_are_freed():
+@contextmanager
+def petsc_options(**given):
     options = PETSc.Options()
-    options["H_pc_type"] = "none"
-    options["C_ksp_type"] = "bcgs"
+    for name, value in given.items():
+        options[name] = value
     try:
+        yield
+    finally:
+        for name in given:
+            options.delValue(name)
+
+
+def test_petsc_options_by_field_win_and_objects_are_freed():
+    with petsc_options(H_pc_type="none", C_ksp_type="bcgs"):
         space = uniform((6, 5, 4))
         integrator, u = Coupled(space, P), smooth(space)
         integrator.step(u, 0.1)
@@ -287,9 +335,28 @@ def test_petsc_options_by_field_win_and_objects_are_freed():
         matrices = integrator.systems.matrices
         integrator.destroy()
         assert not any(thing.handle for thing in (*solvers, *matrices))
-    finally:
-        options.delValue("H_pc_type")
-        options.delValue("C_ksp_type")
+
+
+def test_direct_solves_give_the_same_fields():
+    """A factorisation is not kept for the next matrix, and takes no initial guess."""
+    space = uniform((6, 5, 4))
+    u, v = smooth(space), smooth(space)
+    p = P._replace(chi_0=1.0)
+    advance(space, p, u, 0.1, 3)
+    with petsc_options(C_ksp_type="preonly", C_pc_type="lu", H_ksp_type="preonly", H_pc_type="lu"):
+        integrator = advance(space, p, v, 0.1, 3)
+    assert integrator.halvings == 0
+    assert np.abs(u - v).max() < 1e-9
+
+
+def test_what_petsc_cannot_set_up_ends_the_run_in_one_line():
+    space = uniform((4, 3, 3))
+    with petsc_options(H_pc_type="lu", H_pc_factor_mat_solver_type="nosuch"):
+        integrator = Coupled(space, P)
+        with pytest.raises(NumericsError, match="system of H not solved: PETSc says: ") as e:
+            integrator.step(smooth(space), 0.1)
+        assert "\n" not in str(e.value)
+        integrator.destroy()
 
 
 def test_seconds_tell_where_the_time_went():

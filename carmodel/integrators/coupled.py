@@ -14,7 +14,7 @@ from .. import FIELDS
 from ..equations import Equations
 from ..errors import NumericsError
 from ..kinetics import CHEMOTAXIS_FIELDS, antigen_recovery, production_and_loss
-from ..linear import MULTIGRID_FROM, take_options
+from ..linear import MULTIGRID_FROM, _reason, take_options
 from ..parameters import Parameters
 from ..spaces.mesh import adjacent_cells
 
@@ -131,6 +131,9 @@ class Coupled:
         todo = self._parts(dt)[::-1]
         while todo:
             h = todo.pop()
+            if self._grows_too_much(h):  # the steps before it have been halved
+                todo += [0.5 * h, 0.5 * h]
+                continue
             try:
                 new = self._advance(v, h)
             except _NotConvergedError as reason:
@@ -156,6 +159,10 @@ class Coupled:
             growth = dt / self._last_dt * (1.0 - 1e-9)
             n = 1 if growth <= LARGEST_GROWTH else ceil(log2(growth / LARGEST_GROWTH + 1.0))
         return [dt * 2.0**k / (2.0**n - 1.0) for k in range(n)]
+
+    def _grows_too_much(self, h: float) -> bool:
+        two_step = self.order == 2 and self._earlier is not None
+        return two_step and h > LARGEST_GROWTH * self._last_dt * (1.0 + 1e-6)
 
     def _halve(self, h: float, reason: str) -> None:
         if 0.5 * h < self.least_step:
@@ -197,7 +204,10 @@ class Coupled:
             relative = residual / max(scale, 1e-300)
             if relative > largest:
                 worst, largest = f"residual of {name} is {relative:.1e} of its right-hand side", relative
-            reason = self.systems.solve(f, v[f], enough=0.5 * rounding)
+            try:
+                reason = self.systems.solve(f, v[f], enough=0.5 * rounding)
+            except PETSc.Error as error:  # a shorter step would not help
+                raise NumericsError(f"system of {name} not solved: PETSc says: {_reason(error)}") from None
             if reason < 0:
                 raise _NotConvergedError(f"system of {name} not solved: PETSc reason {reason}")
             if f in CHEMOTAXIS_FIELDS[1:]:  # S and A carry C
@@ -278,7 +288,6 @@ class Systems:
         solver.setType(PETSc.KSP.Type.CG if f else PETSc.KSP.Type.GMRES)  # taxis makes the matrix of C unsymmetric
         solver.setPCSide(PETSc.PC.Side.LEFT if f else PETSc.PC.Side.RIGHT)
         solver.setNormType(PETSc.KSP.NormType.UNPRECONDITIONED)
-        solver.setInitialGuessNonzero(True)
         # The first residual of a stiff system may be dt D / h^2 times b: that alone is no divergence.
         solver.setTolerances(rtol=tolerance, divtol=1e30, max_it=10_000)
         solver.getPC().setType(PETSc.PC.Type.JACOBI)
@@ -317,6 +326,8 @@ class Systems:
             solver.getPC().setType(PETSc.PC.Type.GAMG if multigrid else PETSc.PC.Type.JACOBI)
             solver.getPC().setReusePreconditioner(False)
             solver.setFromOptions()
+            # A direct solve, `-ksp_type preonly`, takes no initial guess.
+            solver.setInitialGuessNonzero(solver.getType() != PETSc.KSP.Type.PREONLY)
 
     def renew_taxis(self, S: Array, A: Array) -> None:
         """Take taxis for these S and A, shape (n_own,); collective."""
@@ -361,7 +372,9 @@ class Systems:
         solver.solve(self._b, self._x)
         self.iterations[f] += solver.getIterationNumber()
         # A multigrid hierarchy serves until the step changes: setting one up costs more than a few iterations.
-        solver.getPC().setReusePreconditioner(solver.getPC().getType() != PETSc.PC.Type.JACOBI)
+        # As a direct solve of its own it would be that of another system.
+        direct = solver.getType() == PETSc.KSP.Type.PREONLY
+        solver.getPC().setReusePreconditioner(not direct and solver.getPC().getType() != PETSc.PC.Type.JACOBI)
         u[:] = self._x.array
         return int(solver.getConvergedReason())
 
