@@ -87,11 +87,17 @@ def meet(A: Volumes, B: Volumes) -> Meeting:
     if isinstance(a, MeshCells):
         distance, nearest = cKDTree(a.centres).query(centres)
         same = len(a.centres) == len(centres) and distance.max() < 1e-9 * size
-        how = "cell by cell" if same else "A sampled at the centres of B's cells"
-        return Meeting(how, lambda u: u[:, nearest], _flat, volumes)
+        return Meeting(_how_sampled(same), lambda u: u[:, nearest], _flat, volumes)
     low, spacing = a.low, (a.high - a.low) / a.cells
-    i, j, k = np.clip(np.floor((centres - low) / spacing).astype(int), 0, np.array(a.cells) - 1).T
-    return Meeting("A sampled at the centres of B's cells", lambda u: u[:, k, j, i], _flat, volumes)
+    cell = np.clip(np.floor((centres - low) / spacing).astype(int), 0, np.array(a.cells) - 1)
+    off_centre = np.abs(low + (cell + 0.5) * spacing - centres).max()
+    same = np.prod(a.cells) == len(centres) and off_centre < 1e-9 * size
+    i, j, k = cell.T
+    return Meeting(_how_sampled(same), lambda u: u[:, k, j, i], _flat, volumes)
+
+
+def _how_sampled(same: bool) -> str:
+    return "cell by cell" if same else "A sampled at the centres of B's cells"
 
 
 def _flat(u: Array) -> Array:

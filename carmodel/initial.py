@@ -106,6 +106,8 @@ def read_cell_data(path: Path, array: str, key: str) -> tuple[Any, Array]:
         raise refuse(str(error)) from None
     if not hasattr(image, "dimensions"):
         raise refuse("is no image")
+    if min(image.dimensions) < 2:  # its cells are squares, which VTK numbers all the same
+        raise refuse(f"is flat: {' x '.join(map(str, image.dimensions))} points")
     if array not in image.cell_data:
         raise refuse(f"has cell data {sorted(image.cell_data.keys())}")
     values = np.asarray(image.cell_data[array])

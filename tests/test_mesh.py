@@ -100,6 +100,18 @@ def test_taxis_divergence_and_reactions_are_the_box_s(pair, taxis):
     assert np.abs(mesh[0] - still[0]).max() > 1e-2
 
 
+def test_another_D_C_reaches_the_faces(pair):
+    """D_C changes at an intervention: values on faces that were kept for the old array would be stale."""
+    p, u = P._replace(chi_0=1.5), waves(pair[1])
+    kept, fresh = pair[1], MeshSpace(pair[1].mesh)
+    constant = kept.zeros() + P.D_C
+    explicit_rate(kept, u, p, "scharfetter-gummel", constant)
+    rates = [explicit_rate(s, u, p, "scharfetter-gummel", varying_diffusivity(s)) for s in (kept, fresh)]
+    assert (rates[0] == rates[1]).all()
+    assert (rates[0] != explicit_rate(kept, u, p, "scharfetter-gummel", constant)).any()
+    fresh.destroy()
+
+
 @pytest.mark.parametrize("taxis", TAXIS_SCHEMES)
 def test_strang_s_trajectory_is_the_box_s(pair, taxis):
     ends = []

@@ -177,11 +177,15 @@ def test_unreadable_masks_are_refused(carmodel, write, tmp_path):
     volume(tmp_path / "small.vti", cells=(3, 3, 3), D_C=1.0)
     volume(tmp_path / "negative.vti", D_C=-1.0)
     volume(tmp_path / "nan.vti", D_C=np.nan)
+    flat = pyvista.ImageData(dimensions=(7, 6, 1))
+    flat.cell_data["D_C"] = np.ones(30)
+    flat.save(tmp_path / "flat.vti")
     cases = dict.fromkeys(("noise.vti", "cut.vti", "text.txt", "spoilt.vti"), "not a whole VTK file") | {
         "other.vti": "['density']",
         "small.vti": "(3, 3, 3)",
         "negative.vti": "negative",
         "nan.vti": "not finite",
+        "flat.vti": "is flat",
         "none.vti": "no such file",
     }
     for name, complaint in cases.items():
