@@ -55,6 +55,14 @@ def test_the_same_mesh_in_another_order_is_compared_cell_by_cell():
     assert meeting.volumes == pytest.approx(sizes / sizes.mean())
 
 
+def test_cells_of_a_mesh_count_by_volume(tmp_path, monkeypatch):
+    """A difference of 1 in a cell of volume 3, none in one of volume 1, of a field of ones: sqrt(3/4)."""
+    cells = MeshCells(np.array([[0.2, 0.5, 0.5], [0.7, 0.5, 0.5]]), np.array([3.0, 1.0]), np.zeros(3), np.ones(3))
+    sets = {"a": volumes(cells, np.array([2.0, 1.0])), "b": volumes(cells, np.ones(2))}
+    monkeypatch.setattr("carmodel.compare.open_volumes", lambda path: sets[path.name])
+    assert compare(tmp_path / "a", tmp_path / "b").relative_l2 == pytest.approx(np.sqrt(0.75))
+
+
 def test_a_box_is_sampled_where_the_mesh_s_cells_are():
     centres = np.array([[0.1, 0.1, 0.1], [0.9, 0.1, 0.6], [0.6, 0.95, 0.4]])
     A = box((2, 4, 2))

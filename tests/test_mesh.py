@@ -82,6 +82,17 @@ def test_diffusion_matrix_is_the_box_s(pair, varying):
     assert np.abs(dense[0] - dense[1]).max() < 1e-12 * np.abs(dense[0]).max()
 
 
+def test_face_between_unlike_cells_takes_their_resistances_in_series():
+    """Cells of 1 and 3 cm, D of 0.1 and 0.7 cm^2/day: half of each in the way, whichever comes first."""
+    for widths, D in (((1.0, 3.0), (0.1, 0.7)), ((3.0, 1.0), (0.7, 0.1))):
+        space = MeshSpace(fipy.Grid3D(dx=np.array(widths), dy=np.ones(1), dz=np.ones(1)))
+        matrix = space.diffusion_matrix(np.array(D), 0.5)
+        flux = -matrix.getValue(0, 1) * space.cell_volume / 0.5
+        assert flux == pytest.approx(1.0 / (0.5 / 0.1 + 1.5 / 0.7), rel=1e-12)
+        matrix.destroy()
+        space.destroy()
+
+
 def explicit_rate(space, u, p, taxis, D_C):
     rate, out = space.zeros(7), space.zeros(7)
     space.exchange(u, CHEMOTAXIS_FIELDS)
