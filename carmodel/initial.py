@@ -120,10 +120,13 @@ def read_cell_data(path: Path, array: str, key: str) -> tuple[Any, Array]:
 
 
 def check_files(scenario: Scenario) -> None:
-    """Read the volumes that a run file names, without a space to put them on.
+    """Read the volumes that a run file names, without a space to put them on; a mesh must be there.
 
     Raises InputError when one cannot be used.
     """
+    mesh = getattr(scenario.space, "mesh", "grid")
+    if mesh != "grid" and not Path(mesh).is_file():
+        raise InputError(f"space.mesh = '{mesh}': no such file; accepted: a Gmsh .geo or .msh file with a volume")
     files = [(file, field, f"initial.{field}") for field, file in scenario.initial.files.items()]
     if mask := scenario.parameters.mask:
         files.append((mask.mask, mask.array, "parameters.D_C.mask"))
