@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from . import FIELDS
 from .errors import InputError
-from .scenario import Ball, Box, Disk, Initial, Layer, Mask, Scenario
+from .scenario import Box, Initial, Mask, Scenario
+from .shapes import Ball, Disk, Layer
 from .spaces import BoxSpace, Space
 from .vtkfile import read_vtk
 

@@ -1,13 +1,11 @@
 """What a run file may say: its tables, their types, ranges and defaults.  `docs/runfile.md` lists the keys."""
 
-from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
+from collections.abc import Mapping
 from math import prod
 from typing import Annotated, Any, Literal, Self
 
 import tomli_w
 from pydantic import (
-    BaseModel,
     ConfigDict,
     Discriminator,
     Field,
@@ -15,53 +13,19 @@ from pydantic import (
     Tag,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
 
 from . import FIELDS
 from .parameters import POSITIVE, PRESETS, Parameters
+from .shapes import Disk, Shape, TumourBall, TumourShape
+from .tables import Axis, NonNegative, Positive, Table, unknown_key
 
-NonNegative = Annotated[FiniteFloat, Field(ge=0.0)]
-Positive = Annotated[FiniteFloat, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1)]
 Few = Annotated[int, Field(ge=1, le=1_000_000)]
-Edge = Annotated[FiniteFloat, Field(ge=0.0, le=1e9)]
-Size = Annotated[FiniteFloat, Field(gt=0.0, le=1e9)]
-Place = Annotated[FiniteFloat, Field(ge=-1e9, le=1e9)]
-Fraction = Annotated[FiniteFloat, Field(ge=0.0, le=1.0)]
-Axis = Literal["x", "y", "z"]
 # TOML has arrays, not tuples: the outer type is lenient, the numbers inside stay strict.
-Point = Annotated[tuple[Place, Place, Place], Field(strict=False)]
 Length = Annotated[FiniteFloat, Field(ge=1e-6, le=1e6)]
 Lengths = Annotated[tuple[Length, Length, Length], Field(strict=False)]
 Cells = Annotated[tuple[Count, Count, Count], Field(strict=False)]
 Across = Annotated[tuple[FiniteFloat, FiniteFloat], Field(strict=False)]
-
-
-def _unknown(key: str, accepted: Iterable[str]) -> PydanticCustomError:
-    accepted = sorted(accepted)
-    close = get_close_matches(key, accepted, 1)
-    hint = f" (did you mean '{close[0]}'?)" if close else ""
-    return PydanticCustomError("unknown_key", f"unknown key '{key}'{hint}; accepted: {', '.join(accepted)}")
-
-
-class Table(BaseModel):
-    """A table of the run file: unknown keys and wrong types are errors."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-    @classmethod
-    def accepted_keys(cls) -> list[str]:
-        """The keys this table accepts, as the run file spells them."""
-        return [field.alias or name for name, field in cls.model_fields.items()]
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known_keys(cls, tables: object) -> object:
-        if isinstance(tables, Mapping) and cls.model_config["extra"] == "forbid":
-            for key in tables:
-                if key not in (accepted := cls.accepted_keys()):
-                    raise _unknown(key, accepted)
-        return tables
 
 
 class Box(Table):
@@ -127,70 +91,6 @@ def _number_or_table(value: object) -> str:
 NumberOrMask = Annotated[
     Annotated[NonNegative, Tag("number")] | Annotated[Mask, Tag("table")], Discriminator(_number_or_table)
 ]
-
-
-class Ball(Table):
-    """All points within `radius` of `centre` (the middle of the box unless given)."""
-
-    shape: Literal["ball"] = "ball"
-    centre: Point | None = None
-    radius: Size
-    value: NonNegative = 1.0
-    edge: Edge = 0.0
-
-
-class Slab(Table):
-    """What disk and layer share: two planes across an axis."""
-
-    axis: Axis = "x"
-    start: Place = Field(alias="from")
-    stop: Place = Field(alias="to")
-    value: NonNegative = 1.0
-    edge: Edge = 0.0
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.start > self.stop:
-            raise ValueError(f"from = {self.start:g} lies beyond to = {self.stop:g}; accepted: from <= to")
-        return self
-
-
-class Disk(Slab):
-    """Between two planes and within `radius` of the line along `axis` through `centre`."""
-
-    shape: Literal["disk"] = "disk"
-    centre: Point | None = None
-    radius: Size
-
-
-class Layer(Slab):
-    """Between two planes."""
-
-    shape: Literal["layer"] = "layer"
-
-
-Shape = Annotated[Ball | Disk | Layer, Field(discriminator="shape")]
-
-
-class TumourBall(Ball):
-    """A ball of tumour: TA = (1 - f) T, TB = f T with f = `negative_fraction`."""
-
-    negative_fraction: Fraction = 0.0
-
-
-class TumourDisk(Disk):
-    """A disk of tumour."""
-
-    negative_fraction: Fraction = 0.0
-
-
-class TumourLayer(Layer):
-    """A layer of tumour."""
-
-    negative_fraction: Fraction = 0.0
-
-
-TumourShape = Annotated[TumourBall | TumourDisk | TumourLayer, Field(discriminator="shape")]
 
 
 class Initial(Table):
@@ -261,7 +161,7 @@ class ParametersTable(Table):
     def _names_of_table_1(self) -> Self:
         for name, value in self.__pydantic_extra__.items():
             if name not in Parameters._fields:
-                raise _unknown(name, ("preset", *Parameters._fields))
+                raise unknown_key(name, ("preset", *Parameters._fields))
             if name in POSITIVE and value <= 0.0:
                 raise ValueError(f"{name} = {value:g}; accepted: greater than 0")
         return self

@@ -1,0 +1,78 @@
+"""Shapes that a run file may give to cells: balls, disks and layers."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, FiniteFloat, model_validator
+
+from .tables import Axis, NonNegative, Table
+
+Edge = Annotated[FiniteFloat, Field(ge=0.0, le=1e9)]
+Size = Annotated[FiniteFloat, Field(gt=0.0, le=1e9)]
+Place = Annotated[FiniteFloat, Field(ge=-1e9, le=1e9)]
+Fraction = Annotated[FiniteFloat, Field(ge=0.0, le=1.0)]
+# TOML has arrays, not tuples: the outer type is lenient, the numbers inside stay strict.
+Point = Annotated[tuple[Place, Place, Place], Field(strict=False)]
+
+
+class Ball(Table):
+    """All points within `radius` of `centre` (the middle of the box unless given)."""
+
+    shape: Literal["ball"] = "ball"
+    centre: Point | None = None
+    radius: Size
+    value: NonNegative = 1.0
+    edge: Edge = 0.0
+
+
+class Slab(Table):
+    """What disk and layer share: two planes across an axis."""
+
+    axis: Axis = "x"
+    start: Place = Field(alias="from")
+    stop: Place = Field(alias="to")
+    value: NonNegative = 1.0
+    edge: Edge = 0.0
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.start > self.stop:
+            raise ValueError(f"from = {self.start:g} lies beyond to = {self.stop:g}; accepted: from <= to")
+        return self
+
+
+class Disk(Slab):
+    """Between two planes and within `radius` of the line along `axis` through `centre`."""
+
+    shape: Literal["disk"] = "disk"
+    centre: Point | None = None
+    radius: Size
+
+
+class Layer(Slab):
+    """Between two planes."""
+
+    shape: Literal["layer"] = "layer"
+
+
+Shape = Annotated[Ball | Disk | Layer, Field(discriminator="shape")]
+
+
+class TumourBall(Ball):
+    """A ball of tumour: TA = (1 - f) T, TB = f T with f = `negative_fraction`."""
+
+    negative_fraction: Fraction = 0.0
+
+
+class TumourDisk(Disk):
+    """A disk of tumour."""
+
+    negative_fraction: Fraction = 0.0
+
+
+class TumourLayer(Layer):
+    """A layer of tumour."""
+
+    negative_fraction: Fraction = 0.0
+
+
+TumourShape = Annotated[TumourBall | TumourDisk | TumourLayer, Field(discriminator="shape")]
