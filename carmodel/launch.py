@@ -57,6 +57,7 @@ def launch(file: Path, out: Path, overrides: list[str], petsc_options: list[str]
 def _simulate(file: Path, scenario: Scenario, out: Path, began: float, quiet: bool) -> int:
     from mpi4py import MPI
 
+    from .dosing import Schedule
     from .initial import diffusivity_of_C, initial_state
     from .output import LineProfile, Manifest, Progress, PublishedCsv, Series, VtkVolumes
     from .simulation import Observer, Simulation
@@ -68,10 +69,19 @@ def _simulate(file: Path, scenario: Scenario, out: Path, began: float, quiet: bo
         mask = scenario.parameters.mask
         D_C = _together(lambda: diffusivity_of_C(mask, space)) if mask else None
         u = _together(lambda: initial_state(scenario.initial, space))
+        if D_C is not None:
+            space.exchange_field(D_C)
+        schedule = Schedule(
+            scenario.infusion,
+            scenario.intervention,
+            space,
+            u,
+            scenario.parameters.values,
+            D_C,
+            end=scenario.time.end,
+        )
     except InputError as error:
         raise InputError(f"{file}: {error}") from None
-    if D_C is not None:
-        space.exchange_field(D_C)
     integrator = _make_integrator(scenario, space, D_C)
     _together(lambda: _prepare(out, scenario) if space.comm.rank == 0 else None)
     signals = _catch_signals()
@@ -90,6 +100,7 @@ def _simulate(file: Path, scenario: Scenario, out: Path, began: float, quiet: bo
         end=scenario.time.end,
         every=output.every,
         dt=choices.dt,
+        schedule=schedule,
         observers=observers,
         interrupted=lambda: signals[0] if signals else 0,
     )

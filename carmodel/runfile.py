@@ -112,7 +112,7 @@ def _override(tables: dict[str, Any], override: str) -> None:
 
 _SHAPES = "'ball', 'disk', 'layer'"
 # What pydantic puts into the location of a problem inside a union, beside the keys.
-_UNION_TAGS = ("ball", "disk", "layer", "number", "table", "kind = box", "kind = mesh")
+_UNION_TAGS = ("ball", "disk", "layer", "number", "table", "kind = box", "kind = mesh", "of shape", "of C")
 
 
 def _first_problem(error: ValidationError, tables: dict[str, Any]) -> str:
@@ -132,11 +132,16 @@ def _first_problem(error: ValidationError, tables: dict[str, Any]) -> str:
         .removeprefix("Value error, ")
         .replace("Input should be", "accepted:")
         .replace("a valid tuple", "a list")
+        .replace("a valid dictionary", "a table")
     )
     name = ".".join(keys)
     if problem["type"].startswith("union_tag"):
         shape = repr(problem["input"]["shape"]) if "shape" in problem["input"] else "missing"
         text = f"{name}.shape = {shape}; accepted: {_SHAPES}"
+        if name.endswith(".add"):
+            text += ", or 'initial = FACTOR' in place of a shape"
+    elif problem["type"] == "tuple_type" and isinstance(problem["input"], dict):
+        text = f"{name} = {problem['input']!r}; accepted: a list of such tables, each under [[{name}]]"
     elif problem["type"] == "unknown_kind":
         text = f"{name}.kind = {problem['input'].get('kind')!r}; {message}"
     elif problem["type"].startswith("model"):

@@ -1,7 +1,7 @@
 """What a run file may say: its tables, their types, ranges and defaults.  `docs/runfile.md` lists the keys."""
 
 from collections.abc import Mapping
-from math import prod
+from math import isfinite, prod
 from typing import Annotated, Any, Literal, Self
 
 import tomli_w
@@ -11,12 +11,13 @@ from pydantic import (
     Field,
     FiniteFloat,
     Tag,
+    field_validator,
     model_validator,
 )
 
 from . import FIELDS
 from .parameters import POSITIVE, PRESETS, Parameters
-from .shapes import Disk, Shape, TumourBall, TumourShape
+from .shapes import Addition, Disk, Shape, TumourBall, TumourShape
 from .tables import Axis, NonNegative, Positive, Table, unknown_key
 
 Count = Annotated[int, Field(ge=1)]
@@ -148,6 +149,18 @@ class Output(Table):
     checkpoint_every: Literal[0] = 0  # no checkpoints yet
 
 
+def check_parameters(values: Mapping[str, float], *others: str) -> None:
+    """Raise what pydantic takes for an error unless all names are of Table 1 and what must be positive is.
+
+    `others`: keys that are accepted beside these names.
+    """
+    for name, value in values.items():
+        if name not in Parameters._fields:
+            raise unknown_key(name, (*others, *Parameters._fields))
+        if name in POSITIVE and value <= 0.0:
+            raise ValueError(f"{name} = {value:g}; accepted: greater than 0")
+
+
 class ParametersTable(Table):
     """A preset and the values that replace its own: any name of Table 1; D_C may be a volume instead of a number."""
 
@@ -159,11 +172,7 @@ class ParametersTable(Table):
 
     @model_validator(mode="after")
     def _names_of_table_1(self) -> Self:
-        for name, value in self.__pydantic_extra__.items():
-            if name not in Parameters._fields:
-                raise unknown_key(name, ("preset", *Parameters._fields))
-            if name in POSITIVE and value <= 0.0:
-                raise ValueError(f"{name} = {value:g}; accepted: greater than 0")
+        check_parameters(self.__pydantic_extra__, "preset")
         return self
 
     @property
@@ -180,6 +189,40 @@ class ParametersTable(Table):
         return self.D_C if isinstance(self.D_C, Mask) else None
 
 
+class Infusion(Table):
+    """Functional CAR-T cells added at a time: a shape, or a multiple of the C of t = 0."""
+
+    time: NonNegative
+    add: Addition
+
+
+class Intervention(Table):
+    """Parameters that change at a time: to values (`set`), or by factors on what they are then (`scale`)."""
+
+    time: NonNegative
+    values: dict[str, NonNegative] = Field(default={}, alias="set")
+    factors: dict[str, NonNegative] = Field(default={}, alias="scale")
+
+    @field_validator("values", "factors")
+    @classmethod
+    def _names_of_table_1(cls, changes: dict[str, float]) -> dict[str, float]:
+        check_parameters(changes)
+        return changes
+
+    @model_validator(mode="after")
+    def _something_and_nothing_twice(self) -> Self:
+        if not (self.values or self.factors):
+            raise ValueError("changes nothing; accepted: 'set = { NAME = value }', 'scale = { NAME = factor }' or both")
+        if both := self.values.keys() & self.factors.keys():
+            raise ValueError(f"{min(both)} stands in 'set' and in 'scale'; accepted: one of them")
+        return self
+
+    def changed(self, parameters: Parameters) -> Parameters:
+        """The parameters after it."""
+        scaled = {name: getattr(parameters, name) * factor for name, factor in self.factors.items()}
+        return parameters._replace(**self.values, **scaled)
+
+
 class Scenario(Table):
     """A validated run file."""
 
@@ -187,6 +230,8 @@ class Scenario(Table):
     space: Space
     parameters: ParametersTable = ParametersTable()
     initial: Initial = Initial()
+    infusion: Annotated[tuple[Infusion, ...], Field(strict=False)] = ()
+    intervention: Annotated[tuple[Intervention, ...], Field(strict=False)] = ()
     time: Time
     integrator: Integrator = Integrator()
     output: Output = Output()
@@ -211,7 +256,24 @@ class Scenario(Table):
             across = [length for name, length in zip("xyz", self.space.lengths, strict=True) if name != axis]
             if not all(0.0 <= x <= length for x, length in zip(through, across, strict=True)):
                 raise ValueError(f"output.line.through = {list(through)}; accepted: inside the box, up to {across}")
+        self._check_events()
         return self
+
+    def _check_events(self) -> None:
+        for key in ("infusion", "intervention"):
+            for n, event in enumerate(getattr(self, key)):
+                if event.time > self.time.end:
+                    raise ValueError(f"{key}.{n}.time = {event.time}; accepted: from 0 to time.end = {self.time.end}")
+        parameters = self.parameters.values
+        for n, change in sorted(enumerate(self.intervention), key=lambda numbered: numbered[1].time):
+            parameters = change.changed(parameters)
+            for name, factor in change.factors.items():
+                value = getattr(parameters, name)
+                if not isfinite(value) or (name in POSITIVE and value == 0.0):
+                    raise ValueError(
+                        f"intervention.{n}.scale: {name} = {factor:g} makes {name} {value:g}; accepted: a factor that "
+                        f"leaves it finite{' and greater than 0' if name in POSITIVE else ''}"
+                    )
 
     def tables(self) -> dict[str, Any]:
         """The run file with every default written out; validating it gives this scenario again."""

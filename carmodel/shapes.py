@@ -1,8 +1,17 @@
 """Shapes that a run file may give to cells: balls, disks and layers."""
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, FiniteFloat, model_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    FiniteFloat,
+    SerializerFunctionWrapHandler,
+    Tag,
+    model_serializer,
+    model_validator,
+)
 
 from .tables import Axis, NonNegative, Table
 
@@ -76,3 +85,54 @@ class TumourLayer(Layer):
 
 
 TumourShape = Annotated[TumourBall | TumourDisk | TumourLayer, Field(discriminator="shape")]
+
+
+class Dose(Table):
+    """What shapes of an infusion share: `amount`, the integral of C that the shape is given, stands for `value`."""
+
+    amount: NonNegative | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _value_or_amount(cls, tables: object) -> object:
+        if isinstance(tables, Mapping) and "value" in tables and "amount" in tables:
+            raise ValueError(
+                f"value = {tables['value']!r} and amount = {tables['amount']!r}; accepted: one of them, the density in "
+                "the shape or its integral"
+            )
+        return tables
+
+    @model_serializer(mode="wrap")
+    def _without_value(self, table: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """As the run file says it: no `value` beside an amount."""
+        return {key: entry for key, entry in table(self).items() if key != "value" or self.amount is None}
+
+
+class DoseBall(Ball, Dose):
+    """A ball of added cells."""
+
+
+class DoseDisk(Disk, Dose):
+    """A disk of added cells."""
+
+
+class DoseLayer(Layer, Dose):
+    """A layer of added cells."""
+
+
+DoseShape = Annotated[DoseBall | DoseDisk | DoseLayer, Field(discriminator="shape")]
+
+
+class InitialMultiple(Table):
+    """C as it was at t = 0, times `initial`."""
+
+    initial: NonNegative
+
+
+def _shape_or_initial(add: object) -> str:
+    return "of C" if isinstance(add, InitialMultiple) or (isinstance(add, Mapping) and "initial" in add) else "of shape"
+
+
+Addition = Annotated[
+    Annotated[DoseShape, Tag("of shape")] | Annotated[InitialMultiple, Tag("of C")], Discriminator(_shape_or_initial)
+]

@@ -1,8 +1,9 @@
-"""The loop of a run: steps land exactly on the output times and the end; observers see what happens."""
+"""The loop of a run: steps land exactly on outputs, events and the end; observers see what happens."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from math import ceil
 from time import perf_counter
 from typing import Any, Protocol
@@ -12,7 +13,9 @@ from mpi4py import MPI
 from numpy.typing import NDArray
 
 from . import FIELDS
+from .dosing import Event, Schedule, same_time
 from .errors import NumericsError
+from .parameters import Parameters
 from .spaces import Space
 
 Array = NDArray[np.float64]
@@ -27,6 +30,13 @@ class Integrator(Protocol):
 
     def step(self, u: Array, dt: float) -> None:
         """Advance the state, shape (7, n_local), by dt days in place; collective."""
+
+    def restart(self, parameters: Parameters, D_C: Array | None) -> None:
+        """The state or the parameters have jumped: forget what was, go on with these; collective.
+
+        `D_C`: diffusivity of C by cell, shape (n_local,) with valid ghosts, another array whenever its values are
+        others; None where it is `parameters.D_C` everywhere.
+        """
 
     def figures(self) -> dict[str, Any]:
         """Counts for the manifest, among them `rejected_steps`."""
@@ -53,7 +63,7 @@ class Observer:
         """The state at t = 0 is ready."""
 
     def step(self, run: "Simulation") -> None:
-        """A step was made (and, once, the run started)."""
+        """A step was made, or an infusion at the same time (or, once, the run started)."""
 
     def output(self, run: "Simulation") -> None:
         """An output time has come, t = 0 included."""
@@ -62,12 +72,17 @@ class Observer:
         """The run is over; `status` is "finished", "stopped: ..." or "failed: ..."."""
 
 
-def output_times(end: float, every: float) -> list[float]:
-    """0, every, 2 every, ..., end; only 0 and end where `every` is 0."""
-    if every == 0.0:
-        return [0.0, end]
-    times = [n * every for n in range(ceil(end / every * (1.0 - 1e-12)))]
-    return [*times, end]
+def output_times(end: float, every: float, events: Sequence[float] = ()) -> list[float]:
+    """0, every, 2 every, ..., end; only 0 and end where `every` is 0.
+
+    One that is an event's time but for rounding is that time to the digit.
+    """
+    times = [n * every for n in range(ceil(end / every * (1.0 - 1e-12)))] if every else [0.0]
+    times.append(end)
+    for t in events:
+        if (n := same_time(times, t, end)) is not None:
+            times[n] = t
+    return times
 
 
 def equal_steps(start: float, stop: float, dt: float) -> tuple[int, float]:
@@ -88,7 +103,8 @@ class Simulation:
     space, integrator: where the fields live and how they advance.
     u: state at t = 0, shape (7, n_local); advanced in place.
     end, every, dt: days simulated, between outputs, and in the longest step.
-    observers: told of every event in this order.
+    schedule: infusions and interventions of the run; none unless given.
+    observers: told of all that happens in this order.
     interrupted: asked on every rank after each step for the signal it got; the run stops when any rank got one.
     """
 
@@ -101,14 +117,17 @@ class Simulation:
         end: float,
         every: float,
         dt: float,
+        schedule: Schedule | None = None,
         observers: Sequence[Observer] = (),
         interrupted: Callable[[], int] = lambda: 0,
     ) -> None:
         self.space, self.integrator, self.u = space, integrator, u
         self.end, self.every, self.dt = end, every, dt
-        self.observers, self.interrupted = observers, interrupted
+        self.schedule, self.observers, self.interrupted = schedule, observers, interrupted
         self.t = 0.0
+        #: Days since the row before in the series: 0 at the start and after an infusion.
         self.last_dt = 0.0
+        self._step_length = 0.0
         self.steps = 0
         self.outputs = 0
         #: Number of the signal that stopped the run, the same on every rank; 0 if none did.
@@ -135,23 +154,46 @@ class Simulation:
                 with suppress(OSError) if status.startswith("failed") else nullcontext():
                     observer.finish(self, status)
 
+    @property
+    def events(self) -> list[Event]:
+        """Infusions and interventions so far."""
+        return self.schedule.happened if self.schedule else []
+
     def _advance(self) -> None:
         self._tell(lambda observer: observer.step(self))
+        self._meet_schedule()
         self._output()
-        for start, stop in zip(times := output_times(self.end, self.every), times[1:], strict=False):
+        events = self.schedule.times if self.schedule else []
+        outputs = set(output_times(self.end, self.every, events))
+        for start, stop in pairwise(sorted(outputs.union(events))):
             for t, dt in self._steps(start, stop):
                 self._step(t, dt)
+                self._meet_schedule()
                 self.stopped_by = self.space.comm.allreduce(self.interrupted(), MPI.MAX)
                 if self.stopped_by:
                     self._output()
                     return
-            self._output()
+            if self.t in outputs:
+                self._output()
+
+    def _meet_schedule(self) -> None:
+        """Let what is due happen; each infusion gives the series another entry at this time."""
+        if not self.schedule:
+            return
+        happened = False
+        for event in self.schedule.happen(self.t, self.u):
+            happened = True
+            if event.is_infusion:
+                self.last_dt = 0.0
+                self._look(f"after an infusion at t = {self.t:g}")
+        if happened:
+            self.integrator.restart(self.schedule.parameters, self.schedule.D_C)
 
     def _steps(self, start: float, stop: float) -> Iterator[tuple[float, float]]:
         n, dt = equal_steps(start, stop, self.dt)
         # Output times are multiples of one number only to rounding: the same length for all keeps solvers set up.
-        if abs(dt - self.last_dt) <= 1e-9 * dt:
-            dt = self.last_dt
+        if abs(dt - self._step_length) <= 1e-9 * dt:
+            dt = self._step_length
         for i in range(1, n + 1):
             yield (stop if i == n else start + i * dt), dt
 
@@ -160,15 +202,16 @@ class Simulation:
             self.integrator.step(self.u, dt)
         except NumericsError as error:
             raise NumericsError(f"{error}, step from t = {self.t:g}; saved: {self.outputs} outputs") from None
-        self.t, self.last_dt = t, dt
+        self.t, self.last_dt, self._step_length = t, dt, dt
         self.steps += 1
+        self._look(f"at t = {t:g} (step {self.steps}, dt = {dt:g})", "; try a smaller integrator.dt")
+
+    def _look(self, when: str, advice: str = "") -> None:
+        """Measure the state and tell the observers.  Raises NumericsError where it is no longer finite."""
         self.totals = self._measure()
         for name, total, clamped in zip(FIELDS, self.totals.total, self.totals.clamped, strict=True):
             if not np.isfinite([total, clamped]).all():
-                raise NumericsError(
-                    f"{name} is no longer finite at t = {t:g} (step {self.steps}, dt = {dt:g}); "
-                    f"saved: {self.outputs} outputs; try a smaller integrator.dt"
-                )
+                raise NumericsError(f"{name} is no longer finite {when}; saved: {self.outputs} outputs{advice}")
         self._tell(lambda observer: observer.step(self))
 
     def _output(self) -> None:

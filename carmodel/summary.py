@@ -13,6 +13,7 @@ def summary(run: RunDirectory) -> str:
     manifest, series = run.manifest, run.series
     burden = series["total_TA"] + series["total_TB"]
     cart = series["total_C"]
+    doses = [event["amount"] for event in manifest.get("events", []) if "amount" in event]
     peak, lowest = int(np.argmax(cart)), int(np.argmin(burden))
     clamped = sum(abs(series[name][-1]) for name in series if name.startswith("clamped_"))
     grid, seconds = manifest["grid"], manifest["wall_seconds"]
@@ -30,7 +31,7 @@ def summary(run: RunDirectory) -> str:
         ("antigen-negative", f"{_share(series, 0)} before, {_share(series, -1)} after"),
         (
             "CAR-T cells",
-            f"{cart[0]:.4g} given, peak {cart[peak]:.4g} on day {series['t'][peak]:.3g}, {cart[-1]:.4g} left",
+            f"{_given([cart[0], *doses])}, peak {cart[peak]:.4g} on day {series['t'][peak]:.3g}, {cart[-1]:.4g} left",
         ),
         ("exhausted", f"{series['total_E'][-1]:.4g} at the end"),
         ("clamped", f"{clamped:.2g} added by setting negative values to zero, all fields"),
@@ -39,6 +40,12 @@ def summary(run: RunDirectory) -> str:
         rows.append(("ParaView", f"open {run.folder / 'fields.pvd'}"))
     rows.append(("tables", ", ".join(str(run.folder / name) for name in ("series.csv", "line.csv"))))
     return "\n".join(f"{name:>16}  {text}" for name, text in rows)
+
+
+def _given(doses: list[float]) -> str:
+    """What there was at the start and what infusions added."""
+    given = [dose for dose in doses if dose > 0.0]
+    return f"{sum(given):.4g} given" + (f" in {len(given)} doses" if len(given) > 1 else "")
 
 
 def _change(values: np.ndarray) -> str:

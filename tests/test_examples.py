@@ -40,6 +40,17 @@ def test_quickstart_s_numbers(quickstart):
     assert series["total_C"][-1] / series["total_C"][0] == pytest.approx(1.44889, abs=2e-5)
 
 
+def test_repeated_doses_numbers(tmp_path):
+    command = (ROOT / ".venv/bin/carmodel", "run", ROOT / "runs/repeated_doses.toml", "--out", tmp_path / "out")
+    coarse = ("--quiet", "--set", "space.cells=[12,12,12]", "--set", "integrator.dt=0.1")
+    subprocess.run([*command, *coarse], check=True)
+    run = RunDirectory(tmp_path / "out")
+    assert [event["time"] for event in run.manifest["events"]] == [4.0, 8.0, 12.0]
+    burden = run.series["total_TA"] + run.series["total_TB"]
+    assert burden[-1] / burden[0] == pytest.approx(0.81586, abs=2e-5)
+    assert run.series["total_C"][-1] / run.series["total_C"][0] == pytest.approx(4.40388, abs=2e-5)
+
+
 def test_picture_is_drawn_from_the_run_s_numbers(quickstart, tmp_path):
     command = [
         sys.executable,

@@ -55,7 +55,7 @@ class Coupled:
     The derivative is (lead (u - u_n) - w^2/(1 + w) (u_n - u_{n-1})) / dt with w = dt / dt_n: variable-step BDF2 for
     lead = (1 + 2w)/(1 + w), backward Euler for lead = 1 without the second term.  BDF2 starts with a backward-Euler
     step of dt/15, one step of local error dt^2, which leaves the second order whole; then steps at most double.  It
-    starts afresh wherever it is handed a state that it did not leave behind, as after a dose.
+    starts afresh after `restart`, and wherever it is handed a state that it did not leave behind.
 
     A sweep solves the fields one after the other, each with the latest values of the others (Gauss-Seidel), and passes
     over those whose residual ||A u - b|| is below `tolerance` ||b||, b holding the earlier states and the production,
@@ -97,22 +97,38 @@ class Coupled:
         if scheme not in SCHEMES:
             raise ValueError(f"scheme: {scheme!r} is unknown; accepted: {', '.join(SCHEMES)}")
         self.order = SCHEMES[scheme]
-        self.space, self.parameters = space, parameters
+        self.space, self.taxis = space, taxis
         self.tolerance, self.most_sweeps, self.least_step = tolerance, most_sweeps, least_step
         #: Nothing is clamped: zeros of shape (7,).
         self.clamped: Array = np.zeros(len(FIELDS))
         self.sweeps, self.halvings = 0, 0
         #: Wall time spent, in seconds, by phase.
         self.seconds = {"assembly": 0.0, "solve": 0.0}
-        start = perf_counter()
-        self.equations = Equations(space.mesh, parameters, D_C=D_C, taxis=taxis)
-        self.systems = Systems(space, self.equations, LINEAR_SHARE * tolerance)
-        self._taxis = parameters.chi_0 != 0.0
-        self._taxis_is_old = self._taxis
-        self.seconds["assembly"] += perf_counter() - start
+        self._set_up(parameters, D_C)
         self._earlier: Array | None = None
         self._left: Array | None = None
         self._last_dt = 0.0
+
+    def _set_up(self, parameters: Parameters, D_C: Array | None) -> None:
+        start = perf_counter()
+        self.parameters, self._D_C = parameters, D_C
+        self.equations = Equations(self.space.mesh, parameters, D_C=D_C, taxis=self.taxis)
+        self.systems = Systems(self.space, self.equations, LINEAR_SHARE * self.tolerance)
+        self._taxis = parameters.chi_0 != 0.0
+        self._taxis_is_old = self._taxis
+        self.seconds["assembly"] += perf_counter() - start
+
+    def restart(self, parameters: Parameters, D_C: Array | None) -> None:
+        """Go on with these parameters from a backward-Euler step; collective.
+
+        Where they are others, FiPy makes all its terms anew: nothing of the old coefficients stays in a stencil.
+        """
+        if parameters != self.parameters or D_C is not self._D_C:
+            old = self.systems
+            self._set_up(parameters, D_C)
+            self.systems.iterations += old.iterations
+            old.destroy()
+        self._earlier = self._left = None
 
     @property
     def iterations(self) -> Integers:

@@ -52,23 +52,37 @@ class Strang:
         self.space = space
         self.parameters = parameters
         self.taxis, self.substeps, self.clamp = taxis, substeps, clamp
+        self._jacobi = None if diffusion == "ksp" else (jacobi_iterations, jacobi_tolerance)
+        self.diffusion = self._diffusion(parameters, D_C)
+        #: Sum over this rank's cells of what clamping added to each field so far, shape (7,).
+        self.clamped: Array = np.zeros(len(FIELDS))
+        #: Wall time spent, in seconds, by phase.
+        self.seconds = {"reaction_taxis": 0.0, "diffusion": 0.0}
+        self._given_D_C = D_C
+        self._D_C = space.zeros() + parameters.D_C if D_C is None else D_C
+        self._predictor, self._rate = space.zeros(2, len(FIELDS))
+        self._uncounted = np.zeros(len(FIELDS))
+
+    def _diffusion(self, parameters: Parameters, D_C: Array | None) -> KrylovDiffusion | JacobiDiffusion:
         diffusivities: list[float | Array] = list(parameters.diffusivities)
         if D_C is not None:
             diffusivities[0] = D_C
-        self.diffusion: KrylovDiffusion | JacobiDiffusion
-        if diffusion == "ksp":
-            self.diffusion = KrylovDiffusion(space, diffusivities)
-        elif D_C is None and isinstance(space, BoxSpace):
-            self.diffusion = JacobiDiffusion(space, parameters.diffusivities, jacobi_iterations, jacobi_tolerance)
-        else:
-            raise ValueError("the published program's Jacobi solver has a box of cells and a constant D_C")
-        #: Sum over this rank's cells of what clamping added to each field so far, shape (7,).
-        self.clamped: Array = np.zeros(len(diffusivities))
-        #: Wall time spent, in seconds, by phase.
-        self.seconds = {"reaction_taxis": 0.0, "diffusion": 0.0}
-        self._D_C = space.zeros() + parameters.D_C if D_C is None else D_C
-        self._predictor, self._rate = space.zeros(2, len(diffusivities))
-        self._uncounted = np.zeros(len(diffusivities))
+        if self._jacobi is None:
+            return KrylovDiffusion(self.space, diffusivities)
+        if D_C is None and isinstance(self.space, BoxSpace):
+            return JacobiDiffusion(self.space, parameters.diffusivities, *self._jacobi)
+        raise ValueError("the published program's Jacobi solver has a box of cells and a constant D_C")
+
+    def restart(self, parameters: Parameters, D_C: Array | None) -> None:
+        """Go on with these parameters; a step remembers nothing of the state before it; collective."""
+        if D_C is not self._given_D_C or parameters.diffusivities != self.parameters.diffusivities:
+            old, self.diffusion = self.diffusion, self._diffusion(parameters, D_C)
+            self.diffusion.iterations += old.iterations
+            self.diffusion.preconditioners |= old.preconditioners
+            old.destroy()
+            self._given_D_C = D_C
+            self._D_C = self.space.zeros() + parameters.D_C if D_C is None else D_C
+        self.parameters = parameters
 
     def step(self, u: Array, dt: float) -> None:
         """Advance the state, shape (7, n_local), by dt days in place; collective.

@@ -55,6 +55,7 @@ class Manifest(Observer):
             "outputs": run.outputs,
             "wall_seconds": {phase: round(spent, 4) for phase, spent in seconds.items()},
             **integrator.figures(),
+            "events": [event.record() for event in run.events],
         }
         new = self._path.with_suffix(".new")
         new.write_text(json.dumps(self._fixed | figures, indent=2) + "\n", encoding="utf-8")
