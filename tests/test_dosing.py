@@ -395,9 +395,10 @@ def test_interventions_at_the_start_apply_before_the_first_step(kind, carmodel, 
     same(run("scaled", "D_C = { mask = 'once.vti' }", change), twice, "0")
     if kind == "box":
         same(run("ranks", "D_C = { mask = 'once.vti' }", change, ranks=2), twice, "1e-10")
-    number = run("number", "D_C = 0.02")
-    same(run("set", "D_C = { mask = 'once.vti' }", at_start("set = { D_C = 0.02 }")), number, "0")
-    twofold = at_start("set = { D_C = 0.005 }") + at_start("scale = { D_C = 4.0 }")
+    number = run("number", "")
+    # The number that the volume stood for all along: only the volume goes.
+    same(run("set", "D_C = { mask = 'once.vti' }", at_start(f"set = {{ D_C = {P.D_C} }}")), number, "0")
+    twofold = at_start(f"set = {{ D_C = {0.25 * P.D_C!r} }}") + at_start("scale = { D_C = 4.0 }")
     same(run("both", "D_C = { mask = 'once.vti' }", twofold), number, "0")
     assert carmodel("compare", twice, number, "--tol", "1e-3").code == 1
 
