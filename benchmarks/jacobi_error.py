@@ -34,22 +34,23 @@ def one_step() -> str:
     b = space.zeros(7)
     space.owned(b)[...] = ball + 0.1 * np.random.default_rng(5).random((7, *space.owned_shape))
     solvers = {"jacobi": JacobiDiffusion(space, D), "ksp": KrylovDiffusion(space, D)}
-    errors, counts = {}, {}
+    errors, sweeps = {}, []
     for name, solver in solvers.items():
         u = b.copy()
         solver.solve(u, DT)
         exact = [backward_euler_by_cosines(space.owned(b[f]), D[f], DT, space.spacing) for f in range(7)]
         errors[name] = [np.abs(space.owned(u[f]) - exact[f]).max() / np.abs(exact[f]).max() for f in range(7)]
-        counts[name] = solver.iterations.tolist()
+        if name == "jacobi":
+            sweeps = solver.iterations.tolist()
         solver.destroy()
     lines = [
-        "| field | D dt / h^2 | sweeps | error of the sweeps | CG iterations | error of `ksp` |",
-        "|---|---|---|---|---|---|",
+        "| field | D dt / h^2 | sweeps | error of the sweeps | error of `ksp` |",
+        "|---|---|---|---|---|",
     ]
     for f, field in enumerate(FIELDS):
         lines.append(
-            f"| {field} | {D[f] * DT / space.spacing[0] ** 2:.3g} | {counts['jacobi'][f]} | {errors['jacobi'][f]:.1e} "
-            f"| {counts['ksp'][f]} | {errors['ksp'][f]:.1e} |"
+            f"| {field} | {D[f] * DT / space.spacing[0] ** 2:.3g} | {sweeps[f]} | {errors['jacobi'][f]:.1e} "
+            f"| {errors['ksp'][f]:.1e} |"
         )
     space.destroy()
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""From which dt D / h^2 multigrid beats Jacobi-preconditioned conjugate gradients: sets `linear.MULTIGRID_FROM`.
+"""From which dt D / h^2 multigrid beats Jacobi as a preconditioner on meshes: sets `linear.MULTIGRID_FROM`.
 
 .venv/bin/python -m benchmarks.linear_solves            # prints
 .venv/bin/python -m benchmarks.linear_solves --write    # and renews docs/linear_solves.md
@@ -13,15 +13,15 @@ from petsc4py import PETSc
 
 from carmodel import linear
 from carmodel.linear import KrylovDiffusion
-from carmodel.spaces import BoxSpace
+from carmodel.spaces.mesh import MeshSpace, grid_mesh
 
 ROOT = Path(__file__).parents[1]
 
 
-def solve(space: BoxSpace, number: float, multigrid: bool) -> tuple[float, int]:
+def solve(space: MeshSpace, number: float, multigrid: bool) -> tuple[float, int]:
     """Seconds and iterations of one solve of a sharp ball, set-up excluded, best of three."""
     linear.MULTIGRID_FROM = 0.0 if multigrid else np.inf
-    solver = KrylovDiffusion(space, [number * space.spacing[0] ** 2] + [0.0] * 6)
+    solver = KrylovDiffusion(space, [number / round(space.n_cells ** (1 / 3)) ** 2] + [0.0] * 6)
     x, y, z = space.centres
     u = space.zeros(7)
     best = np.inf
@@ -47,7 +47,7 @@ def main() -> None:
         "|---|---|---|---|---|",
     ]
     for n in (40, 80):
-        space = BoxSpace((n, n, n), (1.0, 1.0, 1.0))
+        space = MeshSpace(grid_mesh((n, n, n), (1.0, 1.0, 1.0)))
         for number in (1.0, 3.0, 10.0, 30.0, 100.0):
             (jacobi, few), (multigrid, many) = (solve(space, number, choice) for choice in (False, True))
             lines.append(f"| {n}^3 | {number:g} | {few} | {many} | {jacobi / multigrid:.2f} |")
@@ -57,11 +57,11 @@ def main() -> None:
     if chosen.write:
         version = ".".join(map(str, PETSc.Sys.getVersion()))
         (ROOT / "docs/linear_solves.md").write_text(
-            "# Conjugate gradients: Jacobi or multigrid\n\n"
+            "# Conjugate gradients on meshes: Jacobi or multigrid\n\n"
             "Made by `.venv/bin/python -m benchmarks.linear_solves --write`"
-            f" with PETSc {version}, one rank.  Both solve one field's backward-Euler system to a relative residual of "
-            f"{linear.RELATIVE_RESIDUAL:g}; the time ratio is Jacobi over multigrid (GAMG), so above 1 multigrid is "
-            f"faster.  `linear.MULTIGRID_FROM` follows from it.\n\n{table}\n",
+            f" with PETSc {version}, FiPy's grid, one rank.  Both solve one field's backward-Euler system to a "
+            f"relative residual of {linear.RELATIVE_RESIDUAL:g}; the time ratio is Jacobi over multigrid (GAMG), so "
+            f"above 1 multigrid is faster.  `linear.MULTIGRID_FROM` follows from it.\n\n{table}\n",
             encoding="utf-8",
         )
 

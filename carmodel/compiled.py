@@ -9,13 +9,25 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numba
+import numba.extending
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 _PACKAGE = Path(__file__).parent
 _SETTING = "CACHE_DIR"  # numba makes its settings at run time
-_COMPILED = ("compiled.py", "parameters.py", "kinetics.py", "transport.py", "spaces/stencils.py", "spaces/faces.py")
+_COMPILED = (
+    "compiled.py",
+    "parameters.py",
+    "kinetics.py",
+    "patankar.py",
+    "transport.py",
+    "spaces/stencils.py",
+    "spaces/faces.py",
+    "spaces/cosine.py",
+)
 
 
 @functools.cache
@@ -32,7 +44,7 @@ def _cache_folder() -> str | None:
     return folder if os.access(folder, os.W_OK) else None
 
 
-def compiled(function: Callable[..., Any]) -> Any:
+def compiled(function: Callable[..., Any], parallel: bool = False) -> Any:
     """Compile a function of scalars or arrays; division by zero gives inf or nan as in numpy."""
     if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
         function.py_func = function  # type: ignore[attr-defined]
@@ -41,6 +53,16 @@ def compiled(function: Callable[..., Any]) -> Any:
     if folder:
         setattr(numba.config, _SETTING, folder)
     try:
-        return numba.njit(function, cache=folder is not None, error_model="numpy")
+        return numba.njit(function, cache=folder is not None, error_model="numpy", parallel=parallel)
     finally:
         setattr(numba.config, _SETTING, others)
+
+
+def compiled_for_threads(function: Callable[..., Any]) -> Any:
+    """As `compiled`; the threads share out what the function loops over with `numba.prange`."""
+    return compiled(function, parallel=True)
+
+
+def callable_from_both(function: F) -> F:
+    """A plain Python function that compiled ones may call as well, so that their `.py_func` stays plain throughout."""
+    return numba.extending.register_jitable(function)

@@ -6,7 +6,7 @@ takes arrays, complex numbers or FiPy variables as well.
 
 import numpy as np
 
-from .compiled import compiled
+from .compiled import callable_from_both, compiled
 from .parameters import Parameters
 
 #: Fields, by their place in the state, that the chemotactic flux of eq. (1) takes from neighbouring cells: C, S, A.
@@ -27,6 +27,48 @@ def antigen_recovery(C: float, p: Parameters) -> float:
     return p.mu_1 * np.exp(-p.xi * C)
 
 
+@callable_from_both
+def exchange(C: float, A: float, H: float, mu_BA: float, p: Parameters) -> tuple[float, float, float, float]:
+    """Specific rates, in 1/day, at which cells pass from C to E, back, from TA to TB, and back.
+
+    k_e, p_r/(1 + A), mu_AB and mu_BA of eqs (1)-(4) and (8): what one field loses by them the other gains.
+    """
+    return p.k_e0 * (1.0 + p.beta_A * A + p.beta_H * H), p.p_r / (1.0 + A), p.mu_0 + p.nu * C, mu_BA
+
+
+@callable_from_both
+def sources_and_sinks(
+    C: float, E: float, TA: float, TB: float, S: float, A: float, H: float, p: Parameters
+) -> tuple[Rates, Rates]:
+    """Production and specific loss in eqs (1)-(7) but for `exchange`, in field unit/day and 1/day.
+
+    The negative part of the logistic growth counts as loss.
+    """
+    T = TA + TB
+    contact = C * TA
+    crowding = p.r_T / p.K_T * T  # in this order the quotient is taken once, not in every cell
+    f = H / (p.K_H + H)
+    sources = (
+        p.rho_C * contact / (p.K_C + C),
+        0.0,
+        p.r_T * TA,
+        p.r_T * TB,
+        p.sigma_S * TA,
+        p.sigma_A * T + p.sigma_M * f,
+        p.eta * T,
+    )
+    sinks = (
+        p.delta_CT * TA + p.d_C,
+        p.d_E,
+        crowding + p.gamma * C + p.d_TA,
+        crowding + p.d_TB,
+        p.lambda_S,
+        p.lambda_A,
+        p.lambda_H,
+    )
+    return sources, sinks
+
+
 @compiled
 def production_and_loss(
     C: float, E: float, TA: float, TB: float, S: float, A: float, H: float, mu_BA: float, p: Parameters
@@ -34,31 +76,10 @@ def production_and_loss(
     """Production P (field unit/day) and specific loss L (1/day) of C, E, TA, TB, S, A, H in eqs (1)-(7).
 
     `mu_BA` is `antigen_recovery(C, p)`: an argument, because a loop over cells is several times faster when the
-    exponential is taken in a loop of its own.  The negative part of the logistic growth counts as loss.
+    exponential is taken in a loop of its own.
     """
-    T = TA + TB
-    contact = C * TA
-    crowding = p.r_T / p.K_T * T  # in this order the quotient is taken once, not in every cell
-    k_e = p.k_e0 * (1.0 + p.beta_A * A + p.beta_H * H)
-    recovery = p.p_r / (1.0 + A)
-    mu_AB = p.mu_0 + p.nu * C
-    f = H / (p.K_H + H)
-    production = (
-        p.rho_C * contact / (p.K_C + C) + recovery * E,
-        k_e * C,
-        p.r_T * TA + mu_BA * TB,
-        p.r_T * TB + mu_AB * TA,
-        p.sigma_S * TA,
-        p.sigma_A * T + p.sigma_M * f,
-        p.eta * T,
-    )
-    loss = (
-        p.delta_CT * TA + k_e + p.d_C,
-        recovery + p.d_E,
-        crowding + p.gamma * C + mu_AB + p.d_TA,
-        crowding + mu_BA + p.d_TB,
-        p.lambda_S,
-        p.lambda_A,
-        p.lambda_H,
-    )
+    to_E, to_C, to_TB, to_TA = exchange(C, A, H, mu_BA, p)
+    (of_C, of_E, of_TA, of_TB, of_S, of_A, of_H), sinks = sources_and_sinks(C, E, TA, TB, S, A, H, p)
+    production = (of_C + to_C * E, of_E + to_E * C, of_TA + to_TA * TB, of_TB + to_TB * TA, of_S, of_A, of_H)
+    loss = (sinks[0] + to_E, sinks[1] + to_C, sinks[2] + to_TB, sinks[3] + to_TA, sinks[4], sinks[5], sinks[6])
     return production, loss

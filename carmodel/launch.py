@@ -148,15 +148,19 @@ def _make_integrator(scenario: Scenario, space: "Space", D_C: "Array | None") ->
 
         assert isinstance(space, MeshSpace)  # the scenario's validation has seen to it
         return Coupled(space, parameters, D_C=D_C, taxis=choices.taxis, scheme=choices.scheme)
-    from .integrators import Strang
+    from .integrators import Imex, Strang
 
+    if choices.kind == "imex":
+        return Imex(space, parameters, D_C=D_C, taxis=choices.taxis, rtol=choices.rtol, dt=choices.dt)
     return Strang(
         space,
         parameters,
         D_C=D_C,
         taxis=choices.taxis,
         substeps=choices.substeps,
+        reaction=choices.reaction,
         diffusion=choices.diffusion,
+        diffusion_scheme=choices.diffusion_scheme,
         jacobi_iterations=choices.jacobi_iterations,
         jacobi_tolerance=choices.jacobi_tolerance,
     )

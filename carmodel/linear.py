@@ -1,137 +1,301 @@
 """The backward-Euler diffusion systems (I - dt div(D grad)) u = b of eq. (60), one per field.
 
-Two solvers with one interface, `solve(u, dt)`: `KrylovDiffusion` solves the systems with PETSc, `JacobiDiffusion`
-repeats the arithmetic of the published program.
+Two solvers with one interface, `solve(u, dt)`: `KrylovDiffusion` solves the systems, `JacobiDiffusion` repeats the
+arithmetic of the published program.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from mpi4py import MPI
 from numpy.typing import NDArray
 from petsc4py import PETSc
 
 from . import FIELDS
 from .errors import InputError, NumericsError
 from .spaces import BoxSpace, Space
+from .spaces.cosine import CosineTransform
 
 Array = NDArray[np.float64]
 
 #: Relative residual asked of PETSc.  Below the 1e-10 that a step needs, so that runs on different numbers of ranks,
-#: whose multigrid hierarchies differ, stay within 1e-10 of one another over a whole run.
+#: whose preconditioners differ, stay within 1e-10 of one another over a whole run.
 RELATIVE_RESIDUAL = 1e-12
+
+#: Negative parts up to this times sqrt(n) of a field's total are what a solver leaves of its tolerance: where b >= 0
+#: and the inverse is non-negative with columns that sum to one, the error sums up to at most |r|_1 <= sqrt(n) |r|_2.
+ROUNDING = 1e-11
 
 #: dt D / h^2 from which multigrid is faster than Jacobi-preconditioned CG: docs/linear_solves.md.
 MULTIGRID_FROM = 15.0
 
+#: Multigrid that was set up for one dt serves others up to this factor away.
+MULTIGRID_REACH = 1.5
+
 
 class KrylovDiffusion:
-    """PETSc's conjugate gradients for each field; Jacobi or algebraic multigrid as preconditioner, by dt D / h^2.
+    """A solver for each field, chosen by space and diffusivity.
 
-    Options of a field carry its name as prefix (`-H_pc_type hypre`) and win over the choice made here.  A solve leaves
-    a defect of the size of its tolerance in the field's total; because diffusion keeps mass, the defect is given back
-    to the cells in proportion to what they hold.
+    | space | D | solver |
+    |---|---|---|
+    | box | a number | the cosine transform: exact, without a matrix |
+    | box | a field | conjugate gradients; Gauss-Seidel before and after the transform with the largest D precondition |
+    | mesh | any | conjugate gradients with Jacobi or, from dt D / h^2 = 15, algebraic multigrid |
+
+    PETSc options of a field carry its name as prefix (`-H_pc_type hypre`) and win; with any of them even the first
+    kind is a PETSc solver, conjugate gradients preconditioned by the transform.  A Krylov solve leaves a defect of the
+    size of its tolerance in the field's total; because diffusion keeps mass, the defect is given back to the cells in
+    proportion to what they hold.
 
     `diffusivities`: for each field a number or an array (n_local,) with valid ghosts.  `iterations`, shape (7,), counts
-    Krylov iterations; `preconditioners` names what each field uses.
+    Krylov iterations, a transform alone as one; `preconditioners` names what each field uses.
     """
 
     def __init__(self, space: Space, diffusivities: Sequence[float | Array]) -> None:
         """Raises InputError when PETSc does not accept the user's options."""
         self.space = space
-        self.diffusivities = tuple(diffusivities)
         self.iterations = np.zeros(len(FIELDS), dtype=int)
-        self.preconditioners: dict[str, str] = {}
-        self._dt = 0.0
-        self._b, self._x = space.create_vector(), space.create_vector()
-        self._solvers = [self._new_solver(name) for name in FIELDS]
-        self._matrices: list[Any] = []
+        #: Functions of the Laplacian; None on a mesh.
+        self.transform = CosineTransform(space) if isinstance(space, BoxSpace) else None
+        given = PETSc.Options().getAll()
+        matrices: dict[float, _Matrix] = {}
+        self._matrices: list[_Matrix] = []
+        self._solvers: list[_Transform | _Krylov] = []
+        for name, D in zip(FIELDS, diffusivities, strict=True):
+            if self.transform and isinstance(D, float) and not any(key.startswith(f"{name}_") for key in given):
+                self._solvers.append(_Transform(self.transform, D))
+                continue
+            matrix = matrices.get(D) if isinstance(D, float) else None
+            if matrix is None:
+                matrix = _Matrix(space, D)
+                self._matrices.append(matrix)
+                if isinstance(D, float):
+                    matrices[D] = matrix
+            self._solvers.append(_Krylov(name, matrix, self.transform))
+
+    @property
+    def preconditioners(self) -> dict[str, str]:
+        """What each field uses, once it has been solved for."""
+        return {name: solver.method for name, solver in zip(FIELDS, self._solvers, strict=True) if solver.method}
 
     def solve(self, u: Array, dt: float) -> None:
-        """Advance all fields of the state by one step of diffusion; collective.
+        """Advance all fields of the state, shape (7, n_local), by one step of diffusion; collective.
 
         Raises NumericsError when a solver does not converge.
         """
+        for f in range(len(FIELDS)):
+            self.solve_field(f, self.space.owned(u[f]), dt)
+        lift(self.space, u)
+
+    def solve_field(self, f: int, values: Array, dt: float) -> None:
+        """As `solve` for field number f, given and changed on this rank's own cells: a view as `space.owned` gives."""
         try:
-            if dt != self._dt:
-                self._set_up(dt)
-            for f, solver in enumerate(self._solvers):
-                self._solve_field(f, solver, self.space.owned(u[f]))
+            self.iterations[f] += self._solvers[f].solve(values, dt)
         except PETSc.Error as error:
-            raise NumericsError(f"diffusion not solved: PETSc says: {_reason(error)}") from None
+            raise NumericsError(f"diffusion not solved: PETSc says: {petsc_reason(error)}") from None
 
-    def _solve_field(self, f: int, solver: Any, field: Array) -> None:
-        volumes = self.space.relative_volumes
-        self._x.array[:] = field.ravel()
-        self._b.array[:] = self._x.array * volumes
-        solver.solve(self._b, self._x)
-        self.iterations[f] += solver.getIterationNumber()
-        reason = solver.getConvergedReason()
-        if reason == PETSc.KSP.ConvergedReason.DIVERGED_NANORINF:
-            raise NumericsError(f"{FIELDS[f]} is no longer finite")
-        if reason < 0:
-            raise NumericsError(
-                f"diffusion of {FIELDS[f]} not solved: PETSc reason {reason} after {solver.getIterationNumber()} "
-                f"iterations, residual {solver.getResidualNorm():.3g}, dt = {self._dt:g}"
-            )
-        field[...] = self._x.array.reshape(field.shape)
-        self._x.array[:] *= volumes
-        defect, size = self._b.sum() - self._x.sum(), self._x.norm(PETSc.NormType.NORM_1)
-        if size > 0.0:
-            field += np.abs(field) * (defect / size)
+    def destroy(self) -> None:
+        """Free the PETSc objects and communicators; collective."""
+        for holder in (*self._solvers, *self._matrices):
+            holder.destroy()
+        if self.transform:
+            self.transform.destroy()
 
-    def _set_up(self, dt: float) -> None:
-        self._release_matrices()
-        shared: dict[float, Any] = {}
-        for name, diffusivity, solver in zip(FIELDS, self.diffusivities, self._solvers, strict=True):
-            if isinstance(diffusivity, float) and diffusivity in shared:
-                matrix = shared[diffusivity]
-            else:
-                matrix = self.space.diffusion_matrix(diffusivity, dt)
-                self._matrices.append(matrix)
-                if isinstance(diffusivity, float):
-                    shared[diffusivity] = matrix
-            solver.setOperators(matrix)
-            multigrid = self._diffusion_number(matrix) >= MULTIGRID_FROM
-            solver.getPC().setType(PETSc.PC.Type.GAMG if multigrid else PETSc.PC.Type.JACOBI)
-            solver.setFromOptions()
-            # A direct solve, `-ksp_type preonly`, takes no initial guess.
-            solver.setInitialGuessNonzero(solver.getType() != PETSc.KSP.Type.PREONLY)
-            self.preconditioners[name] = f"{solver.getType()} + {solver.getPC().getType()}"
-        self._dt = dt
 
-    def _new_solver(self, name: str) -> Any:
-        """A field's solver with our choices and the user's; the user's options are read again with each matrix."""
-        solver = PETSc.KSP().create(self.space.comm)
-        solver.setOptionsPrefix(f"{name}_")
-        solver.setType(PETSc.KSP.Type.CG)
-        solver.setNormType(PETSc.KSP.NormType.UNPRECONDITIONED)
-        # From a sharp field and with dt D / h^2 of a million the first residual is a million times the right-hand side.
-        solver.setTolerances(rtol=RELATIVE_RESIDUAL, divtol=1e60, max_it=10_000)
-        solver.getPC().setType(PETSc.PC.Type.JACOBI)
-        take_options(solver, name)
-        return solver
+def lift(space: Space, u: Array) -> None:
+    """Diffusion keeps fields non-negative: what a solver left below zero becomes zero, totals unchanged; collective.
 
-    def _diffusion_number(self, matrix: Any) -> float:
-        """Largest dt D / h^2 of a matrix, from its diagonal: a cell with six neighbours has 1 + 6 dt D / h^2 there."""
-        diagonal = matrix.getDiagonal()
+    That is, up to `ROUNDING`.  Fields, shape (fields, n_local), that are further below zero stay as they are.
+    """
+    total, least, _ = space.sum_min_max(u)
+    below = np.flatnonzero((least < 0.0) & (total > 0.0))
+    if not below.size:
+        return
+    negative = np.array([-(np.minimum(space.owned(u[f]), 0.0) * space.relative_volumes).sum() for f in below])
+    space.comm.Allreduce(MPI.IN_PLACE, negative, MPI.SUM)
+    for f, lifted in zip(below, negative, strict=True):
+        if lifted <= ROUNDING * np.sqrt(space.n_cells) * total[f]:
+            space.clamp(u[f])
+            space.owned(u[f])[...] *= total[f] / (total[f] + lifted)
+
+
+class _Transform:
+    """A field on a box with a constant diffusivity: exact in one application."""
+
+    method = "cosine transform"
+
+    def __init__(self, transform: CosineTransform, diffusivity: float) -> None:
+        self.transform, self.diffusivity = transform, diffusivity
+
+    def solve(self, values: Array, dt: float) -> int:
+        self.transform.backward_euler(values, dt * self.diffusivity)
+        return 1
+
+    def destroy(self) -> None:
+        """The transform is not its own."""
+
+
+class _Matrix:
+    """V - dt V div(D grad) for one diffusivity, V the relative volumes: assembled once, then scaled to any dt."""
+
+    def __init__(self, space: Space, diffusivity: float | Array) -> None:
+        self.space, self.diffusivity = space, diffusivity
+        self.dt = 0.0
+        #: Largest dt D / h^2.
+        self.diffusion_number = 0.0
+        #: Largest diffusivity.
+        self.largest = 0.0
+        self._first: Any = None
+        self._other: Any = None
+
+    def at(self, dt: float) -> Any:
+        """The matrix for dt; collective."""
+        if self._first is None:
+            self._first = self.space.diffusion_matrix(self.diffusivity, dt)
+            self._first_dt = dt
+            self._first_number = self._measure()
+            of_cells = self.space.owned(np.broadcast_to(self.diffusivity, (self.space.n_local,)))
+            self.largest = self.space.comm.allreduce(float(of_cells.max()), MPI.MAX)
+        ratio = dt / self._first_dt
+        self.diffusion_number = ratio * self._first_number
+        if ratio == 1.0:
+            self.dt = dt
+            return self._first
+        if dt != self.dt or self._other is None:
+            self._scale(ratio)
+        self.dt = dt
+        return self._other
+
+    def _scale(self, ratio: float) -> None:
+        if self._other is None:
+            self._other = self._first.duplicate(copy=True)
+        else:
+            self._first.copy(self._other, structure=PETSc.Mat.Structure.SAME_NONZERO_PATTERN)
+        self._other.scale(ratio)
+        volumes = self.space.create_vector()
+        volumes.array[:] = self.space.relative_volumes
+        volumes.scale(1.0 - ratio)
+        self._other.setDiagonal(volumes, addv=PETSc.InsertMode.ADD_VALUES)
+        volumes.destroy()
+
+    def _measure(self) -> float:
+        """dt D / h^2 from the diagonal: a cell with six neighbours has 1 + 6 dt D / h^2 there."""
+        diagonal = self._first.getDiagonal()
         diagonal.array[:] /= self.space.relative_volumes
         largest = diagonal.max()[1]
         diagonal.destroy()
         return float((largest - 1.0) / 6.0)
 
-    def _release_matrices(self) -> None:
-        for matrix in self._matrices:
-            matrix.destroy()
-        self._matrices.clear()
+    def destroy(self) -> None:
+        for matrix in (self._first, self._other):
+            if matrix is not None:
+                matrix.destroy()
+
+
+class _Krylov:
+    """A field's PETSc solver."""
+
+    method = ""
+
+    def __init__(self, name: str, matrix: _Matrix, transform: CosineTransform | None) -> None:
+        self.name, self.matrix, self.transform = name, matrix, transform
+        self._dt = self._set_up_for = 0.0
+        self._x, self._b = matrix.space.create_vector(), matrix.space.create_vector()
+        self._ksp = PETSc.KSP().create(matrix.space.comm)
+        self._ksp.setOptionsPrefix(f"{name}_")
+        self._ksp.setType(PETSc.KSP.Type.CG)
+        self._ksp.setNormType(PETSc.KSP.NormType.UNPRECONDITIONED)
+        # From a sharp field and with dt D / h^2 of a million the first residual is a million times the right-hand side.
+        self._ksp.setTolerances(rtol=RELATIVE_RESIDUAL, divtol=1e60, max_it=10_000)
+        self._cosines = _CosinePreconditioner(transform) if transform else None
+        if self._cosines and isinstance(matrix.diffusivity, float):
+            self._ksp.getPC().setType(PETSc.PC.Type.PYTHON)
+            self._ksp.getPC().setPythonContext(self._cosines)
+        elif self._cosines:
+            pc = self._ksp.getPC()
+            pc.setType(PETSc.PC.Type.COMPOSITE)
+            pc.setCompositeType(PETSc.PC.CompositeType.SYMMETRIC_MULTIPLICATIVE)
+            pc.addCompositePCType(PETSc.PC.Type.SOR)
+            pc.addCompositePCType(PETSc.PC.Type.PYTHON)
+            pc.getCompositePC(1).setPythonContext(self._cosines)
+        else:
+            self._ksp.getPC().setType(PETSc.PC.Type.JACOBI)
+        take_options(self._ksp, name)
+
+    def solve(self, values: Array, dt: float) -> int:
+        """Solve in place; the number of iterations."""
+        if dt != self._dt:
+            self._set_up(dt)
+        return solve_in_place(self.matrix.space, self._ksp, self._x, self._b, values, dt, self.name)
+
+    def _set_up(self, dt: float) -> None:
+        ksp, pc = self._ksp, self._ksp.getPC()
+        ksp.setOperators(self.matrix.at(dt))
+        if self._cosines:
+            self._cosines.dt_D = dt * self.matrix.largest
+        else:
+            pc.setType(PETSc.PC.Type.GAMG if self.matrix.diffusion_number >= MULTIGRID_FROM else PETSc.PC.Type.JACOBI)
+            ksp.setFromOptions()
+        near = 1.0 / MULTIGRID_REACH <= dt / (self._set_up_for or np.inf) <= MULTIGRID_REACH
+        keep = near and pc.getType() == PETSc.PC.Type.GAMG and ksp.getType() != PETSc.KSP.Type.PREONLY
+        pc.setReusePreconditioner(keep)
+        if not keep:
+            self._set_up_for = dt
+        # A direct solve, `-ksp_type preonly`, takes no initial guess.
+        ksp.setInitialGuessNonzero(ksp.getType() != PETSc.KSP.Type.PREONLY)
+        self.method = f"{ksp.getType()} + {_preconditioner(pc)}"
+        self._dt = dt
 
     def destroy(self) -> None:
-        """Free the PETSc objects; collective."""
-        for solver in self._solvers:
-            solver.destroy()
-        self._release_matrices()
-        self._b.destroy()
-        self._x.destroy()
+        for owned in (self._ksp, self._x, self._b):
+            owned.destroy()
+
+
+def solve_in_place(space: Space, ksp: Any, x: Any, b: Any, values: Array, dt: float, name: str) -> int:
+    """Solve A new = V values for a field given and changed on this rank's own cells; the number of iterations.
+
+    V are the relative volumes; A keeps totals, and what the solve leaves of them is given back.  `x` and `b` are
+    scratch, `dt` and `name` for messages.  Collective.  Raises NumericsError when the solver does not converge.
+    """
+    volumes = space.relative_volumes
+    x.array[:] = values.ravel()
+    b.array[:] = x.array * volumes
+    ksp.solve(b, x)
+    iterations = int(ksp.getIterationNumber())
+    reason = ksp.getConvergedReason()
+    if reason == PETSc.KSP.ConvergedReason.DIVERGED_NANORINF:
+        raise NumericsError(f"{name} is no longer finite")
+    if reason < 0:
+        raise NumericsError(
+            f"diffusion of {name} not solved: PETSc reason {reason} after {iterations} iterations, residual "
+            f"{ksp.getResidualNorm():.3g}, dt = {dt:g}"
+        )
+    values[...] = x.array.reshape(values.shape)
+    x.array[:] *= volumes
+    defect, size = b.sum() - x.sum(), x.norm(PETSc.NormType.NORM_1)
+    if size > 0.0:
+        values += np.abs(values) * (defect / size)
+    return iterations
+
+
+class _CosinePreconditioner:
+    """What PETSc calls: backward Euler with a constant `dt_D`, the larger the one to be solved for."""
+
+    def __init__(self, transform: CosineTransform) -> None:
+        self.transform = transform
+        self.dt_D = 0.0
+
+    def apply(self, _pc: Any, x: Any, y: Any) -> None:
+        x.copy(y)
+        self.transform.backward_euler(y.array.reshape(self.transform.shape), self.dt_D)
+
+
+def _preconditioner(pc: Any) -> str:
+    kind = pc.getType()
+    if kind == PETSc.PC.Type.PYTHON:
+        return "cosine transform"
+    return "Gauss-Seidel and cosine transform" if kind == PETSc.PC.Type.COMPOSITE else str(kind)
 
 
 def take_options(solver: Any, name: str) -> None:
@@ -142,10 +306,10 @@ def take_options(solver: Any, name: str) -> None:
     try:
         solver.setFromOptions()
     except PETSc.Error as error:
-        raise InputError(f"PETSc options for {name}: {_reason(error)}; accepted: what PETSc knows") from None
+        raise InputError(f"PETSc options for {name}: {petsc_reason(error)}; accepted: what PETSc knows") from None
 
 
-def _reason(error: Any) -> str:
+def petsc_reason(error: Any) -> str:
     """The line of PETSc's traceback that says what is wrong."""
     lines = [line.split("] ", 1)[-1].strip() for line in str(error).splitlines()]
     told = [line for line in lines if line and not line.startswith(("error code", "#")) and "() at " not in line]

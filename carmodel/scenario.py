@@ -122,15 +122,25 @@ class Time(Table):
 class Integrator(Table):
     """How the state advances."""
 
-    kind: Literal["strang", "coupled"] = "strang"
-    rtol: Positive = 1e-4  # for integrators that control their error; `strang` takes fixed steps
+    kind: Literal["imex", "strang", "coupled"] = "imex"
+    rtol: Annotated[FiniteFloat, Field(ge=1e-13, le=1.0)] = 1e-4
     dt: Positive = 0.01
     taxis: Literal["central", "upwind", "scharfetter-gummel"] = "central"
     substeps: Few = 1
+    reaction: Literal["rk2", "mprk22"] = "rk2"
     diffusion: Literal["ksp", "jacobi"] = "ksp"
+    diffusion_scheme: Literal["backward-euler", "sdirk2", "exact"] = "backward-euler"
     jacobi_iterations: Few = 60
     jacobi_tolerance: NonNegative = 1e-8
     scheme: Literal["bdf2", "backward-euler"] = "bdf2"
+
+    @model_validator(mode="after")
+    def _jacobi_is_the_published_program(self) -> Self:
+        published = {"reaction": "rk2", "diffusion_scheme": "backward-euler"}
+        for key, only in published.items() if self.diffusion == "jacobi" else ():
+            if (given := getattr(self, key)) != only:
+                raise ValueError(f"{key} = '{given}'; accepted with diffusion = 'jacobi': '{only}'")
+        return self
 
 
 class Line(Table):
@@ -245,6 +255,12 @@ class Scenario(Table):
                 raise ValueError('integrator.diffusion = "jacobi" has a constant D_C; accepted with a mask: "ksp"')
             if self.space.kind != "box":
                 raise ValueError('integrator.diffusion = "jacobi" has a box of cells; accepted on a mesh: "ksp"')
+        if self.integrator.diffusion_scheme == "exact" and (self.parameters.mask or self.space.kind != "box"):
+            where = "with a mask for D_C" if self.parameters.mask else "on a mesh"
+            raise ValueError(
+                f"integrator.diffusion_scheme = 'exact' has a box of cells and a constant D_C; accepted {where}: "
+                "'backward-euler' or 'sdirk2'"
+            )
         if self.space.kind != "box" and "csv" in self.output.formats:
             raise ValueError("output.formats = 'csv' is for boxes; accepted on a mesh: 'vtk'")
         if self.integrator.dt < self.time.end / 1e9:

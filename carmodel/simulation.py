@@ -22,14 +22,15 @@ Array = NDArray[np.float64]
 
 
 class Integrator(Protocol):
-    """How the state advances.  `order` is the order of accuracy in time."""
+    """How the state advances.  `order` is the order of accuracy in time; `adaptive`: it chooses its steps."""
 
     order: int
+    adaptive: bool
     clamped: Array
     seconds: dict[str, float]
 
-    def step(self, u: Array, dt: float) -> None:
-        """Advance the state, shape (7, n_local), by dt days in place; collective."""
+    def step(self, u: Array, dt: float) -> float:
+        """Advance the state, shape (7, n_local), in place by dt days, or fewer if adaptive; how many.  Collective."""
 
     def restart(self, parameters: Parameters, D_C: Array | None) -> None:
         """The state or the parameters have jumped: forget what was, go on with these; collective.
@@ -102,7 +103,7 @@ class Simulation:
     ----------
     space, integrator: where the fields live and how they advance.
     u: state at t = 0, shape (7, n_local); advanced in place.
-    end, every, dt: days simulated, between outputs, and in the longest step.
+    end, every, dt: days simulated, between outputs, and in the longest step; adaptive integrators choose their own.
     schedule: infusions and interventions of the run; none unless given.
     observers: told of all that happens in this order.
     interrupted: asked on every rank after each step for the signal it got; the run stops when any rank got one.
@@ -190,6 +191,11 @@ class Simulation:
             self.integrator.restart(self.schedule.parameters, self.schedule.D_C)
 
     def _steps(self, start: float, stop: float) -> Iterator[tuple[float, float]]:
+        """Where each step is to end, and its length."""
+        if self.integrator.adaptive:
+            while self.t < stop:
+                yield stop, stop - self.t
+            return
         n, dt = equal_steps(start, stop, self.dt)
         # Output times are multiples of one number only to rounding: the same length for all keeps solvers set up.
         if abs(dt - self._step_length) <= 1e-9 * dt:
@@ -199,12 +205,13 @@ class Simulation:
 
     def _step(self, t: float, dt: float) -> None:
         try:
-            self.integrator.step(self.u, dt)
+            made = self.integrator.step(self.u, dt)
         except NumericsError as error:
             raise NumericsError(f"{error}, step from t = {self.t:g}; saved: {self.outputs} outputs") from None
-        self.t, self.last_dt, self._step_length = t, dt, dt
+        self.t = t if made == dt else self.t + made
+        self.last_dt = self._step_length = made
         self.steps += 1
-        self._look(f"at t = {t:g} (step {self.steps}, dt = {dt:g})", "; try a smaller integrator.dt")
+        self._look(f"at t = {self.t:g} (step {self.steps}, dt = {made:g})", "; try a smaller integrator.dt")
 
     def _look(self, when: str, advice: str = "") -> None:
         """Measure the state and tell the observers.  Raises NumericsError where it is no longer finite."""

@@ -11,6 +11,8 @@ from .compiled import compiled
 
 #: Schemes by the name of the run file; the number selects the formula in compiled loops.
 TAXIS_SCHEMES = {"central": 0, "upwind": 1, "scharfetter-gummel": 2}
+#: The scheme that may turn C negative.
+CENTRAL = TAXIS_SCHEMES["central"]
 #: The scheme that needs the diffusive conductance.
 FITTED = TAXIS_SCHEMES["scharfetter-gummel"]
 
@@ -65,3 +67,16 @@ def taxis_flux(scheme: int, C_left: float, C_right: float, v: float, d: float, w
     if scheme == 1:
         return upwind(C_left, C_right, v)
     return scharfetter_gummel(C_left, C_right, v, d)
+
+
+@compiled
+def migration_weights(scheme: int, v: float, d: float, weight: float) -> tuple[float, float]:
+    """Factors a, b of the flux a C_left - b C_right of diffusion and taxis together; both >= 0 but for `central`.
+
+    With them backward Euler has an M-matrix whose columns sum to one: positive and conservative for every step.
+    """
+    a = d + taxis_flux(scheme, 1.0, 0.0, v, d, weight)
+    b = d - taxis_flux(scheme, 0.0, 1.0, v, d, weight)
+    if scheme == CENTRAL:
+        return a, b
+    return max(a, 0.0), max(b, 0.0)  # what is below zero is rounding

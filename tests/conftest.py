@@ -3,11 +3,14 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pytest
+from petsc4py import PETSc
 
 from carmodel import cli
 from carmodel.parameters import PRESETS, Parameters
@@ -81,6 +84,19 @@ def write(tmp_path):
         return path
 
     return file
+
+
+@contextmanager
+def petsc_options(options: dict[str, object]) -> Iterator[None]:
+    """PETSc options as a user would give them, for a while."""
+    database = PETSc.Options()
+    for key, value in options.items():
+        database[key] = value
+    try:
+        yield
+    finally:
+        for key in options:
+            database.delValue(key)
 
 
 def without_reactions(preset: str = "normalised") -> Parameters:

@@ -1,8 +1,9 @@
 """Eqs (1)-(8) as production and loss."""
 
 import numpy as np
+import pytest
 
-from carmodel.kinetics import antigen_recovery, production_and_loss
+from carmodel.kinetics import antigen_recovery, exchange, production_and_loss, sources_and_sinks
 from carmodel.parameters import PRESETS, Parameters
 
 
@@ -47,3 +48,23 @@ def test_plain_functions_take_arrays_and_complex_numbers():
     production, loss = production_and_loss.py_func(*u, antigen_recovery.py_func(u[0], p), p)
     ours = np.array([P - L * v for P, L, v in zip(production, loss, u, strict=True)])
     assert np.abs(ours - paper(u, p)).max() < 1e-14
+
+
+def test_exchange_moves_and_neither_makes_nor_destroys():
+    """What is left of production and loss without sources and sinks: eq. (8)'s rates, the pairs' sums unchanged."""
+    rng = np.random.default_rng(3)
+    p, u = random_parameters(rng), rng.uniform(0.1, 2.0, size=7)
+    C, _, _, _, _, A, H = u
+    mu_BA = antigen_recovery(C, p)
+    production, loss = map(np.array, production_and_loss(*u, mu_BA, p))
+    sources, sinks = map(np.array, sources_and_sinks(*u, p))
+    moved = (production - sources) - (loss - sinks) * u
+    assert (sources >= 0.0).all()
+    assert (sinks >= 0.0).all()
+    assert exchange(C, A, H, mu_BA, p) == pytest.approx(
+        [p.k_e0 * (1 + p.beta_A * A + p.beta_H * H), p.p_r / (1 + A), p.mu_0 + p.nu * C, p.mu_1 * np.exp(-p.xi * C)]
+    )
+    assert np.abs(moved[:4]).min() > 1e-3
+    assert moved[0] + moved[1] == pytest.approx(0.0, abs=1e-15)
+    assert moved[2] + moved[3] == pytest.approx(0.0, abs=1e-15)
+    assert np.abs(moved[4:]).max() == 0.0

@@ -13,12 +13,18 @@ from carmodel.linear import JacobiDiffusion, KrylovDiffusion
 from carmodel.parameters import PRESETS
 from carmodel.results import RunDirectory
 from carmodel.spaces import BoxSpace
-from tests.conftest import ROOT
+from carmodel.spaces.mesh import MeshSpace, grid_mesh
+from tests.conftest import ROOT, petsc_options
 from tests.oracles import backward_euler_by_cosines
 
 P = PRESETS["normalised"]
 #: The paper's default step, on its default grid of 40 cells a side.
 DT = 0.01
+
+
+def mesh_of_box(cells, lengths):
+    """FiPy's grid of a box."""
+    return MeshSpace(grid_mesh(cells, lengths))
 
 
 def tumour_ball(space):
@@ -43,7 +49,7 @@ def largest_errors(space, u, solved, dt):
     ("cells", "lengths", "dt"),
     [
         ((40, 40, 40), (1.0, 1.0, 1.0), DT),
-        ((13, 11, 7), (1.0, 1.3, 0.4), 0.5),  # multigrid for C, A and H
+        ((13, 11, 7), (1.0, 1.3, 0.4), 0.5),
         ((30, 1, 2), (1.0, 1.0, 1.0), DT),
     ],
 )
@@ -72,14 +78,109 @@ def test_sixty_jacobi_sweeps_leave_hypoxia_unsolved():
     space.destroy()
 
 
-def test_preconditioner_follows_the_diffusion_number():
-    space = BoxSpace((24, 24, 24), (0.6, 0.6, 0.6))
+def solved_by_petsc(options, cells=(24, 24, 24), dt=DT):
+    """The state after a step with PETSc options for the fields, and the solver's methods and iterations."""
+    with petsc_options(options):
+        space = BoxSpace(cells, (0.6, 0.6, 0.6))
+        u = tumour_ball(space)
+        before = u.copy()
+        solver = KrylovDiffusion(space, P.diffusivities)
+        solver.solve(u, dt)
+        errors = largest_errors(space, before, u, dt)
+        methods, iterations = solver.preconditioners, dict(zip(FIELDS, solver.iterations.tolist(), strict=True))
+        solver.destroy()
+        space.destroy()
+    return errors, methods, iterations
+
+
+def test_one_transform_solves_a_box_and_one_krylov_iteration_confirms_it():
+    errors, methods, iterations = solved_by_petsc({})
+    assert set(methods.values()) == {"cosine transform"}
+    assert errors.max() < 1e-13
+    asked = {f"{name}_ksp_{key}": value for name in FIELDS for key, value in (("type", "cg"), ("rtol", 1e-10))}
+    for dt in (DT, 1.0):
+        errors, methods, iterations = solved_by_petsc(asked, dt=dt)
+        assert set(methods.values()) == {"cg + cosine transform"}
+        assert set(iterations.values()) == {1}
+        assert errors.max() < 1e-9
+
+
+def test_multigrid_by_option_agrees_with_the_transform():
+    errors, methods, iterations = solved_by_petsc({"H_pc_type": "gamg"})
+    assert methods["H"] == "cg + gamg"
+    assert methods["S"] == "cosine transform"
+    assert iterations["H"] > 1
+    assert errors.max() < 1e-9
+
+
+def test_preconditioner_on_a_mesh_follows_the_diffusion_number():
+    space = mesh_of_box((10, 10, 10), (0.25, 0.25, 0.25))
+    u = space.zeros(7)
+    space.owned(u)[...] = np.random.default_rng(5).random((7, space.n_owned))
     solver = KrylovDiffusion(space, P.diffusivities)
-    u = tumour_ball(space)
     solver.solve(u, DT)
     assert solver.preconditioners == {f: "cg + gamg" if f == "H" else "cg + jacobi" for f in FIELDS}
     solver.solve(u, 1e-4)
     assert set(solver.preconditioners.values()) == {"cg + jacobi"}
+    solver.destroy()
+    space.destroy()
+
+
+def test_steps_of_many_lengths_give_what_a_new_solver_gives():
+    """The matrix of one step length is scaled from another's, and multigrid serves neighbouring lengths."""
+    box = BoxSpace((10, 10, 10), (0.25, 0.25, 0.25))
+    space = mesh_of_box((10, 10, 10), (0.25, 0.25, 0.25))
+    start = np.random.default_rng(7).random((7, 10, 10, 10))
+    solver = KrylovDiffusion(space, P.diffusivities)
+    for dt in (0.02, 0.025, 0.5, 1e-5, 0.02):
+        u = space.zeros(7)
+        space.owned(u)[...] = start.reshape(7, -1)
+        solver.solve(u, dt)
+        for f, D in enumerate(P.diffusivities):
+            exact = backward_euler_by_cosines(start[f], D, dt, box.spacing)
+            assert np.abs(space.owned(u[f]).reshape(exact.shape) - exact).max() < 1e-11, (dt, FIELDS[f])
+    solver.destroy()
+    space.destroy()
+    box.destroy()
+
+
+@pytest.mark.parametrize("dt", [0.01, 0.1, 0.5])
+def test_a_contrast_of_100_takes_at_most_15_iterations(dt):
+    """A barrier across the box, a tight ball, and noise, D_C from 1.4e-4 to 1.4e-2 in each."""
+    space = BoxSpace((40, 40, 40), (1.0, 1.0, 1.0))
+    x, y, z = space.centres
+    rng = np.random.default_rng(8)
+    ball = (x - 0.5) ** 2 + (y - 0.5) ** 2 + (z - 0.5) ** 2 <= 0.09
+    for share in ((abs(x - 0.5) < 0.05) + 0.0 * (y + z), ball * 1.0, rng.random(space.owned_shape)):
+        D = space.zeros()
+        space.owned(D)[...] = P.D_C * 0.01**share
+        space.exchange_field(D)
+        solver = KrylovDiffusion(space, [D, *P.diffusivities[1:]])
+        u = tumour_ball(space)
+        b = space.owned(u[0]).copy()
+        solver.solve(u, dt)
+        assert solver.preconditioners["C"] == "cg + Gauss-Seidel and cosine transform"
+        assert solver.iterations[0] <= 15
+        matrix, v, w = space.diffusion_matrix(D, dt), space.create_vector(), space.create_vector()
+        v.array[:] = space.owned(u[0]).ravel()
+        matrix.mult(v, w)
+        assert np.abs(w.array.reshape(b.shape) - b).max() < 1e-10
+        for owned in (matrix, v, w, solver):
+            owned.destroy()
+    space.destroy()
+
+
+def test_rounding_below_zero_is_lifted_and_totals_are_kept():
+    space = BoxSpace((32, 8, 8), (1.0, 0.2, 0.2))
+    u = space.zeros(7)
+    space.owned(u)[..., :3] = 1.0
+    before = space.sum_min_max(u)[0]
+    solver = KrylovDiffusion(space, P.diffusivities)
+    for _ in range(5):
+        solver.solve(u, 1e-3)
+    total, least, _ = space.sum_min_max(u)
+    assert least.min() >= 0.0
+    assert total == pytest.approx(before, rel=1e-14)
     solver.destroy()
     space.destroy()
 

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import pyvista
 
+from carmodel.compare import compare
 from carmodel.errors import InputError
 from carmodel.initial import initial_state
 from carmodel.parameters import PRESETS
+from carmodel.results import RunDirectory
 from carmodel.runfile import load
 from carmodel.spaces import BoxSpace
 from tests.conftest import ROOT, mpirun
@@ -124,7 +126,7 @@ def test_fields_and_diffusivity_come_from_files(carmodel, write, tmp_path):
 WRONG = [
     ("space.cells=[6,5,0]", "space.cells.2 = 0"),  # zero cells
     ("space.cell=[6,5,4]", "unknown key 'cell' (did you mean 'cells'?)"),
-    ("integrator.kind=magic", "integrator.kind = 'magic'; accepted: 'strang' or 'coupled'"),
+    ("integrator.kind=magic", "integrator.kind = 'magic'; accepted: 'imex', 'strang' or 'coupled'"),
     ("integrator.dt='soon'", "integrator.dt = 'soon'; accepted: a valid number"),
     ("integrator.substeps=1.5", "integrator.substeps = 1.5; accepted: a valid integer"),
     ("time.end=true", "time.end = True"),
@@ -142,6 +144,15 @@ WRONG = [
     ("output.every=1e-12", "output.every"),
     ("space.nodes_on_boundary=true", "at least 2"),
     ("space.cells=[100000,100000,1]", "fewer than 2^31"),
+    ("integrator.reaction=rk4", "integrator.reaction = 'rk4'; accepted: 'rk2' or 'mprk22'"),
+    (
+        "integrator={diffusion='jacobi',reaction='mprk22'}",
+        "reaction = 'mprk22'; accepted with diffusion = 'jacobi': 'rk2'",
+    ),
+    (
+        "integrator={diffusion='jacobi',diffusion_scheme='sdirk2'}",
+        "diffusion_scheme = 'sdirk2'; accepted with diffusion = 'jacobi': 'backward-euler'",
+    ),
     ("integrator.kind=coupled", 'accepted: space.kind = "mesh"'),
     ("space=3", "space = 3; accepted: a table"),
 ]
@@ -200,6 +211,39 @@ def test_jacobi_with_a_mask_is_refused(carmodel, write, tmp_path):
     volume(tmp_path / "mask.vti", D_C=0.01)
     file = write(SMALL + "diffusion = 'jacobi'\n[parameters]\nD_C = { mask = 'mask.vti' }\n")
     refused(carmodel("check", file), 'integrator.diffusion = "jacobi"')
+
+
+def test_the_heat_semigroup_is_refused_where_it_is_not_known(carmodel, write, tmp_path):
+    volume(tmp_path / "mask.vti", D_C=0.01)
+    mask = "diffusion_scheme = 'exact'\n[parameters]\nD_C = { mask = 'mask.vti' }\n"
+    for text, where in (
+        (SMALL + mask, "with a mask"),
+        (SMALL.replace("[space]", "[space]\nkind = 'mesh'"), "on a mesh"),
+    ):
+        answer = carmodel("check", write(text), "--set", "integrator.diffusion_scheme=exact")
+        refused(
+            answer, f"integrator.diffusion_scheme = 'exact' has a box of cells and a constant D_C; accepted {where}"
+        )
+        assert "'backward-euler' or 'sdirk2'" in answer.err
+
+
+def test_keys_of_strang_reach_it(carmodel, write, tmp_path):
+    """Each way to advance gives its own fields, and says what solved for C."""
+    ways = {
+        "paper": ((), "cosine transform"),
+        "sdirk2": (("integrator.diffusion_scheme=sdirk2",), "cosine transform"),
+        "exact": (("integrator.diffusion_scheme=exact",), "cosine transform"),
+        "mprk22": (("integrator.reaction=mprk22",), "gmres + bjacobi"),
+    }
+    for name, (overrides, solver) in ways.items():
+        options = [word for override in overrides for word in ("--set", override)]
+        assert carmodel(
+            "run", write(SMALL), "--out", tmp_path / name, "--quiet", *options, "--set", "time.end=0.4"
+        ) == (0, "", "")
+        assert RunDirectory(tmp_path / name).manifest["linear_solvers"]["C"] == solver
+    for name in list(ways)[1:]:
+        apart = compare(tmp_path / name, tmp_path / "paper").relative_l2.max()
+        assert 1e-6 < apart < 0.1, name
 
 
 def test_files_that_are_no_run_files_are_refused(carmodel, write, tmp_path):

@@ -1,5 +1,6 @@
 """How the state advances."""
 
+from .imex import Imex
 from .strang import Strang
 
-__all__ = ["Strang"]
+__all__ = ["Imex", "Strang"]

@@ -14,7 +14,7 @@ from .. import FIELDS
 from ..equations import Equations
 from ..errors import NumericsError
 from ..kinetics import CHEMOTAXIS_FIELDS, antigen_recovery, production_and_loss
-from ..linear import MULTIGRID_FROM, _reason, take_options
+from ..linear import MULTIGRID_FROM, petsc_reason, take_options
 from ..parameters import Parameters
 from ..spaces.mesh import adjacent_cells
 
@@ -97,6 +97,7 @@ class Coupled:
         if scheme not in SCHEMES:
             raise ValueError(f"scheme: {scheme!r} is unknown; accepted: {', '.join(SCHEMES)}")
         self.order = SCHEMES[scheme]
+        self.adaptive = False
         self.space, self.taxis = space, taxis
         self.tolerance, self.most_sweeps, self.least_step = tolerance, most_sweeps, least_step
         #: Nothing is clamped: zeros of shape (7,).
@@ -135,8 +136,8 @@ class Coupled:
         """Krylov iterations of each field so far, shape (7,)."""
         return self.systems.iterations
 
-    def step(self, u: Array, dt: float) -> None:
-        """Advance the state, shape (7, n_local), by dt days in place; overlapping cells included; collective.
+    def step(self, u: Array, dt: float) -> float:
+        """Advance the state, shape (7, n_local), by dt days in place, overlapping cells too; returns dt.  Collective.
 
         Raises NumericsError when a step of `least_step` does not converge.
         """
@@ -160,6 +161,7 @@ class Coupled:
         self._left = v
         for f, values in enumerate(v):
             u[f] = self.systems.with_overlap(values)
+        return dt
 
     def _is_left_behind(self, v: Array) -> bool:
         same = self._left is not None and np.array_equal(v, self._left)
@@ -223,7 +225,7 @@ class Coupled:
             try:
                 reason = self.systems.solve(f, v[f], enough=0.5 * rounding)
             except PETSc.Error as error:  # a shorter step would not help
-                raise NumericsError(f"system of {name} not solved: PETSc says: {_reason(error)}") from None
+                raise NumericsError(f"system of {name} not solved: PETSc says: {petsc_reason(error)}") from None
             if reason < 0:
                 raise _NotConvergedError(f"system of {name} not solved: PETSc reason {reason}")
             if f in CHEMOTAXIS_FIELDS[1:]:  # S and A carry C

@@ -17,6 +17,7 @@ from petsc4py import PETSc
 from .. import __version__
 from ..simulation import Observer, Simulation
 from ..spaces import BoxSpace, Space
+from ..threads import thread_count
 
 NAME = "manifest.json"
 
@@ -79,7 +80,7 @@ def _origin(run: Simulation) -> dict[str, Any]:
             **{name: petsc4py.__version__ if name == "petsc4py" else version(name) for name in packages},
         },
         "ranks": space.comm.size,
-        "threads": 1,  # of each rank: the compiled loops use no more
+        "threads": thread_count(space.n_cells),  # of each rank
         "petsc_options": dict(PETSc.Options().getAll()),
         "grid": _grid(space),
     }

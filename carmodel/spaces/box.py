@@ -10,10 +10,12 @@ from petsc4py import PETSc
 
 from ..errors import InputError
 from ..parameters import Parameters
+from ..threads import limit_threads
 from ..transport import TAXIS_SCHEMES, harmonic_mean
 from . import stencils
 
 Array = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 
 def process_grid(cells: Sequence[int], ranks: int) -> tuple[int, int, int]:
@@ -38,6 +40,15 @@ def process_grid(cells: Sequence[int], ranks: int) -> tuple[int, int, int]:
         return (p - 1) * ny * nz * 1.0002 + (q - 1) * nx * nz * 1.0001 + (r - 1) * nx * ny
 
     return min(fitting, key=surface)
+
+
+def _rows(column: Integers) -> tuple[Integers, Integers, NDArray[np.bool_]]:
+    """Row starts and columns of a CSR matrix from columns by row, shape (rows, most entries), -1 where there is none.
+
+    The third says which are there.
+    """
+    inside = column >= 0
+    return np.concatenate([[0], np.cumsum(inside.sum(axis=1))]), column[inside], inside
 
 
 class BoxSpace:
@@ -72,6 +83,7 @@ class BoxSpace:
         self.first_centre = tuple(0.0 if nodes_on_boundary else 0.5 * h for h in self.spacing)
         self.cell_volume = float(np.prod(self.spacing))
         self.n_cells = int(np.prod(self.cells))
+        limit_threads(self.n_cells)
         #: Volumes of the cells over their mean: all are equal.
         self.relative_volumes = 1.0
         self.process_grid = process_grid(self.cells, self.comm.size)
@@ -122,6 +134,12 @@ class BoxSpace:
         """Centre of the box in cm."""
         a, b, c = (0.5 * length for length in self.lengths)
         return a, b, c
+
+    @property
+    def runs(self) -> tuple[Integers, int]:
+        """Places among the local cells where runs of own cells start, and their length: rows along x."""
+        places = np.arange(self.n_local).reshape(self.ghosted_shape)
+        return places[1:-1, 1:-1, 1].ravel(), self.owned_shape[2]
 
     # ---- fields --------------------------------------------------------------------------------------------------
 
@@ -208,6 +226,32 @@ class BoxSpace:
             clamped,
         )
 
+    def explicit_rate(self, v: Array, out: Array, *, parameters: Parameters, taxis: str, D_C: Array) -> None:
+        """Reactions and taxis of eqs (1)-(7) at v; `out`, shape (7, n_owned), is contiguous and has no ghosts.
+
+        Ghosts of C, S and A of v and of D_C must be valid.
+        """
+        stencils.explicit_rate(
+            self.grid(v),
+            out.reshape(-1, *self.owned_shape),
+            TAXIS_SCHEMES[taxis],
+            parameters,
+            self.grid(D_C),
+            self._sensitivity,
+            self._inverse_spacing,
+        )
+
+    def subtract_diffusion(self, u: Array, out: Array, diffusivities: Sequence[float | Array]) -> None:
+        """out -= div(D grad u), field by field; `out` as in `explicit_rate`, `diffusivities` as in `diffusion_matrix`.
+
+        Ghosts of u must be valid.
+        """
+        for field, result, D in zip(self.grid(u), out.reshape(-1, *self.owned_shape), diffusivities, strict=True):
+            if isinstance(D, float):
+                stencils.subtract_diffusion(field, result, D, self._inverse_spacing)
+            else:
+                stencils.subtract_varying_diffusion(field, result, self.grid(D), self._inverse_spacing)
+
     def clamp(self, field: Array) -> float:
         """Set negative values of one field to zero; return the sum of what that added on this rank."""
         return float(stencils.clamp_field(self.grid(field)))
@@ -218,29 +262,47 @@ class BoxSpace:
         `diffusivity`: a number or a field of shape (n_local,) with valid ghosts; faces take the harmonic mean.
         Symmetric; rows and columns sum to one.
         """
-        number = self._global_numbers()
-        here = number[1:-1, 1:-1, 1:-1]
         D = self.grid(np.array(np.broadcast_to(diffusivity, (self.n_local,)), float))
-        columns, values = [here], [np.ones(here.shape)]
-        for axis, h in zip((2, 1, 0), self.spacing, strict=True):
-            for shift in (-1, 1):
-                neighbour = tuple(
-                    slice(1 + shift, n - 1 + shift) if a == axis else slice(1, -1)
-                    for a, n in enumerate(self.ghosted_shape)
-                )
-                conductance = harmonic_mean.py_func(D[1:-1, 1:-1, 1:-1], D[neighbour]) * (dt / h**2)
-                conductance[number[neighbour] < 0] = 0.0
-                columns.append(number[neighbour])
-                values[0] += conductance
-                values.append(-conductance)
-        column, value = (np.stack(parts, axis=-1).reshape(-1, 7) for parts in (columns, values))
-        inside = column >= 0
-        row_starts = np.concatenate([[0], np.cumsum(inside.sum(axis=1))])
+        column = self._columns()
+        value = np.zeros(column.shape)
+        value[:, 0] = 1.0
+        for side, neighbour in enumerate(self._neighbours(), 1):
+            conductance = harmonic_mean.py_func(D[1:-1, 1:-1, 1:-1], D[neighbour]).ravel()
+            conductance *= dt / self.spacing[(side - 1) // 2] ** 2
+            conductance[column[:, side] < 0] = 0.0
+            value[:, 0] += conductance
+            value[:, side] = -conductance
+        starts, columns, inside = _rows(column)
         size = (self.n_owned, self.n_cells)
         return PETSc.Mat().createAIJ(
             (size, size),
-            csr=(row_starts.astype(PETSc.IntType), column[inside].astype(PETSc.IntType), value[inside]),
+            csr=(starts.astype(PETSc.IntType), columns.astype(PETSc.IntType), value[inside]),
             comm=self.comm,
+        )
+
+    def migration_pattern(self) -> tuple[Integers, Integers]:
+        """Row starts and global columns of the entries that `migration_rows` fills; collective."""
+        starts, columns, _ = _rows(self._columns())
+        return starts, columns
+
+    def migration_rows(
+        self, values: Array, dt: float, S: Array, A: Array, *, parameters: Parameters, taxis: str, D_C: Array
+    ) -> None:
+        """Entries, row by row, of backward Euler for C: I - dt (div(D_C grad) - div(taxis)), velocity by S and A.
+
+        `S`, `A`, `D_C`: shape (n_local,) with valid ghosts; `values` as many as `migration_pattern` has columns.
+        """
+        stencils.migration_rows(
+            values,
+            dt,
+            TAXIS_SCHEMES[taxis],
+            self.grid(S),
+            self.grid(A),
+            parameters,
+            self.grid(D_C),
+            self._sensitivity,
+            self._inverse_spacing,
+            self._walls,
         )
 
     def jacobi_sweep(self, old: Array, b: Array, new: Array, diffusion_number: Array) -> float:
@@ -255,7 +317,23 @@ class BoxSpace:
         """A PETSc vector over the owned cells, ordered as the matrices; the caller destroys it."""
         return self._da.createGlobalVec()
 
-    def _global_numbers(self) -> NDArray[np.int64]:
+    def _neighbours(self) -> list[tuple[slice, ...]]:
+        """Where among the local cells the own cells' neighbours at x-, x+, y-, y+, z-, z+ are."""
+        return [
+            tuple(
+                slice(1 + shift, n - 1 + shift) if a == axis else slice(1, -1) for a, n in enumerate(self.ghosted_shape)
+            )
+            for axis in (2, 1, 0)
+            for shift in (-1, 1)
+        ]
+
+    def _columns(self) -> Integers:
+        """PETSc's numbers of each own cell and its six neighbours, shape (n_owned, 7); -1 beyond walls; collective."""
+        number = self._global_numbers()
+        parts = [number[1:-1, 1:-1, 1:-1], *(number[neighbour] for neighbour in self._neighbours())]
+        return np.stack(parts, axis=-1).reshape(-1, 7)
+
+    def _global_numbers(self) -> Integers:
         """PETSc's number of each local cell, ghosts included; -1 beyond the walls."""
         numbers = self.zeros()
         mine = self.create_vector()

@@ -133,6 +133,7 @@ class MeshSpace:
         self.low, self.high = np.empty(3), np.empty(3)
         self.comm.Allreduce(corners.min(axis=1), self.low, MPI.MIN)
         self.comm.Allreduce(corners.max(axis=1), self.high, MPI.MAX)
+        self._first_number = self.comm.exscan(self.n_owned) or 0
         self._inner_faces()
         self._ghosted = self._ghosted_vector()
         self._divergence = self.zeros()
@@ -156,6 +157,11 @@ class MeshSpace:
         """Centre of the box around the mesh, in cm."""
         a, b, c = 0.5 * (self.low + self.high)
         return float(a), float(b), float(c)
+
+    @property
+    def runs(self) -> tuple[Integers, int]:
+        """Places among the local cells where runs of own cells start, and their length."""
+        return np.array([self._own.start]), self.n_owned
 
     # ---- fields --------------------------------------------------------------------------------------------------
 
@@ -212,6 +218,37 @@ class MeshSpace:
         clamped: Array,
     ) -> None:
         """As `BoxSpace.explicit_stage`: out = base + weight_stored * rate + weight * r."""
+        self._taxis_divergence(v, parameters, taxis, D_C)
+        faces.explicit_stage(
+            self.owned(v),
+            self.owned(base),
+            self.owned(rate),
+            self.owned(out),
+            weight_stored,
+            weight,
+            store,
+            self.owned(self._divergence),
+            self.relative_volumes,
+            parameters,
+            clamp,
+            clamped,
+        )
+
+    def explicit_rate(self, v: Array, out: Array, *, parameters: Parameters, taxis: str, D_C: Array) -> None:
+        """As `BoxSpace.explicit_rate`: reactions and taxis; `out` has shape (7, n_owned)."""
+        self._taxis_divergence(v, parameters, taxis, D_C)
+        faces.explicit_rate(self.owned(v), self.owned(self._divergence), self.relative_volumes, parameters, out)
+
+    def subtract_diffusion(self, u: Array, out: Array, diffusivities: Sequence[float | Array]) -> None:
+        """As `BoxSpace.subtract_diffusion`: out -= div(D grad u), field by field."""
+        for field, result, D in zip(u, out, diffusivities, strict=True):
+            on_faces = D if isinstance(D, float) else self._on_faces(D)
+            conductance = on_faces * self._transmissibility
+            faces.subtract_diffusion(
+                field, result, conductance, self._face_cells, self.relative_volumes, self._own.start
+            )
+
+    def _taxis_divergence(self, v: Array, parameters: Parameters, taxis: str, D_C: Array) -> None:
         if parameters.chi_0 == 0.0:
             self._divergence[:] = 0.0
         else:
@@ -228,20 +265,6 @@ class MeshSpace:
                 self._on_faces(D_C),
                 self._divergence,
             )
-        faces.explicit_stage(
-            self.owned(v),
-            self.owned(base),
-            self.owned(rate),
-            self.owned(out),
-            weight_stored,
-            weight,
-            store,
-            self.owned(self._divergence),
-            self.relative_volumes,
-            parameters,
-            clamp,
-            clamped,
-        )
 
     def diffusion_matrix(self, diffusivity: Array | float, dt: float) -> Any:
         """The symmetric matrix of backward Euler, V - dt V div(D grad), that the caller destroys; collective.
@@ -259,6 +282,47 @@ class MeshSpace:
         matrix.scale(dt / self.cell_volume)
         return matrix
 
+    def migration_pattern(self) -> tuple[Integers, Integers]:
+        """Row starts and global columns of the entries that `migration_rows` fills; collective."""
+        numbers = self.zeros()
+        numbers[self._own] = self._first_number + np.arange(self.n_owned)
+        self.exchange_field(numbers)
+        number = numbers.astype(np.int64)
+        cells = self._face_cells - self._own.start
+        own = (cells >= 0) & (cells < self.n_owned)
+        of_left, of_right = np.flatnonzero(own[:, 0]), np.flatnonzero(own[:, 1])
+        left, right = number[self._face_cells].T
+        rows = np.concatenate([np.arange(self.n_owned), cells[of_left, 0], cells[of_right, 1]])
+        columns = np.concatenate([number[self._own], right[of_left], left[of_right]])
+        entries, place = np.unique(rows * self.n_cells + columns, return_inverse=True)
+        self._diagonal, beyond_left, beyond_right = np.split(place, [self.n_owned, self.n_owned + of_left.size])
+        self._places = np.full((len(cells), 4), -1)
+        self._places[of_left, 0], self._places[of_left, 1] = self._diagonal[cells[of_left, 0]], beyond_left
+        self._places[of_right, 2], self._places[of_right, 3] = beyond_right, self._diagonal[cells[of_right, 1]]
+        starts = np.searchsorted(entries, np.arange(self.n_owned + 1) * self.n_cells)
+        return starts, entries % self.n_cells
+
+    def migration_rows(
+        self, values: Array, dt: float, S: Array, A: Array, *, parameters: Parameters, taxis: str, D_C: Array
+    ) -> None:
+        """As `BoxSpace.migration_rows`: V - dt V (div(D_C grad) - div(taxis)), V being the relative volumes."""
+        faces.migration_rows(
+            values,
+            dt,
+            TAXIS_SCHEMES[taxis],
+            S,
+            A,
+            parameters,
+            self._face_cells,
+            self._face_area,
+            self._inverse_distance,
+            self._face_weight,
+            self._on_faces(D_C),
+            self.relative_volumes,
+            self._diagonal,
+            self._places,
+        )
+
     def create_vector(self) -> Any:
         """A PETSc vector over the owned cells, ordered as the matrices; the caller destroys it."""
         return PETSc.Vec().createMPI((self.n_owned, self.n_cells), comm=self.comm)
@@ -272,6 +336,7 @@ class MeshSpace:
         self._face_cells = np.column_stack([left, right])[self._inner].astype(np.int64)
         self._face_area = np.asarray(self.mesh._faceAreas, float)[self._inner] / self.cell_volume
         self._inverse_distance = 1.0 / np.asarray(self.mesh._cellDistances, float)[self._inner]
+        self._transmissibility = self._face_area * self._inverse_distance
         self._sides = left, right
         self._left_share = distance_share(self.mesh)
         self._face_weight = 1.0 - self._left_share[self._inner]
@@ -291,7 +356,7 @@ class MeshSpace:
     def _ghosted_vector(self) -> Any:
         """A PETSc vector with ghosts in the order of `_ghost_cells`."""
         mesh = self.mesh
-        first = self.comm.exscan(self.n_owned) or 0
+        first = self._first_number
         numbers = np.empty(self.n_cells, dtype=np.int64)
         mine = (np.asarray(mesh._globalNonOverlappingCellIDs), np.arange(first, first + self.n_owned))
         for fipy_numbers, petsc_numbers in self.comm.allgather(mine):

@@ -5,13 +5,14 @@ mirror the cell inside it, which makes every flux through the wall vanish.  Rows
 because loops without branches and without the exponential run in vector registers.
 """
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ..compiled import compiled
+from ..compiled import compiled, compiled_for_threads
 from ..kinetics import antigen_recovery, chemotactic_sensitivity, production_and_loss
 from ..parameters import Parameters
-from ..transport import FITTED, harmonic_mean, taxis_flux
+from ..transport import FITTED, harmonic_mean, migration_weights, taxis_flux
 
 Array = NDArray[np.float64]
 
@@ -34,6 +35,12 @@ def mirror_walls(u: Array, walls: NDArray[np.bool_]) -> None:
 
 
 @compiled
+def _velocity(S_left: float, S_right: float, chi_left: float, chi_right: float, inv_h: float) -> float:
+    """Chemotactic velocity on the face between two cells, eq. (55)."""
+    return 0.5 * (chi_left + chi_right) * ((S_right - S_left) * inv_h)
+
+
+@compiled
 def _face_flux(
     scheme: int,
     left: tuple[float, float, float, float],
@@ -41,7 +48,7 @@ def _face_flux(
     inv_h: float,
 ) -> float:
     """Taxis flux between two cells given as (C, S, chi, D), eqs (55)-(56)."""
-    v = 0.5 * (left[2] + right[2]) * ((right[1] - left[1]) * inv_h)
+    v = _velocity(left[1], right[1], left[2], right[2], inv_h)
     d = harmonic_mean(left[3], right[3]) * inv_h if scheme == FITTED else 0.0
     return taxis_flux(scheme, left[0], right[0], v, d, 0.5)
 
@@ -95,7 +102,67 @@ def clamp_row(row: Array) -> float:
     return added
 
 
+@compiled_for_threads
+def _sensitivities(A: Array, p: Parameters, chi: Array) -> None:
+    """chi(A) of eq. (8) in all cells, ghosts included."""
+    for z in numba.prange(A.shape[0]):
+        for y in range(A.shape[1]):
+            for x in range(A.shape[2]):
+                chi[z, y, x] = chemotactic_sensitivity(A[z, y, x], p)
+
+
 @compiled
+def _rate_row(
+    scheme: int, v: Array, chi: Array, D_C: Array, p: Parameters, z: int, y: int, inv_h: Array, scratch: Array, r: Array
+) -> None:
+    """Reactions and taxis of eqs (1)-(7) in the row (z, y); `scratch` is that of a row."""
+    _reaction_row(v, p, z, y, scratch, r)
+    if p.chi_0 != 0.0:
+        _taxis_divergence_row(scheme, v[0], v[4], chi, D_C, z, y, inv_h, scratch)
+        for i in range(scratch.size):
+            r[0, i] -= scratch[i]
+
+
+@compiled
+def _stage_plane(
+    z: int,
+    v: Array,
+    base: Array,
+    rate: Array,
+    out: Array,
+    weight_stored: float,
+    weight: float,
+    store: bool,
+    scheme: int,
+    p: Parameters,
+    D_C: Array,
+    chi: Array,
+    inv_h: Array,
+    clamp: bool,
+    clamped: Array,
+) -> None:
+    nx = v.shape[3] - 2
+    scratch, r = np.empty(nx), np.empty((7, nx))
+    for y in range(1, v.shape[2] - 1):
+        _rate_row(scheme, v, chi, D_C, p, z, y, inv_h, scratch, r)
+        for f in range(7):
+            start, stored, result = base[f, z, y, 1:-1], rate[f, z, y, 1:-1], out[f, z, y, 1:-1]
+            change = r[f]
+            negative = 0
+            if store:
+                for i in range(nx):
+                    stored[i] = change[i]
+                    result[i] = start[i] + weight * change[i]
+                    negative += result[i] < 0.0
+            else:
+                for i in range(nx):
+                    result[i] = start[i] + weight_stored * stored[i] + weight * change[i]
+                    negative += result[i] < 0.0
+            if clamp and negative:  # counting runs in vector registers, adding up in order does not
+                clamped[f] += clamp_row(result)
+
+
+@compiled_for_threads
 def explicit_stage(
     v: Array,
     base: Array,
@@ -117,38 +184,74 @@ def explicit_stage(
     `out` may be `base`.  `chi` is scratch.  With `clamp`, negative results become zero and `clamped[f]` grows by their
     sum over the cells.  Ghosts of C, S and A of `v` must be valid; those of `out` are not set.
     """
-    nz, ny, nx = v.shape[1] - 2, v.shape[2] - 2, v.shape[3] - 2
-    A = v[5]
-    mu_BA = np.empty(nx)
-    r = np.empty((7, nx))
-    divergence = np.empty(nx)
+    nz = v.shape[1] - 2
     if p.chi_0 != 0.0:
-        for z in range(nz + 2):
-            for y in range(ny + 2):
-                for x in range(nx + 2):
-                    chi[z, y, x] = chemotactic_sensitivity(A[z, y, x], p)
-    for z in range(1, nz + 1):
-        for y in range(1, ny + 1):
-            _reaction_row(v, p, z, y, mu_BA, r)
-            if p.chi_0 != 0.0:
-                _taxis_divergence_row(scheme, v[0], v[4], chi, D_C, z, y, inv_h, divergence)
-                for i in range(nx):
-                    r[0, i] -= divergence[i]
-            for f in range(7):
-                start, stored, result = base[f, z, y, 1:-1], rate[f, z, y, 1:-1], out[f, z, y, 1:-1]
-                change = r[f]
-                negative = 0
-                if store:
-                    for i in range(nx):
-                        stored[i] = change[i]
-                        result[i] = start[i] + weight * change[i]
-                        negative += result[i] < 0.0
-                else:
-                    for i in range(nx):
-                        result[i] = start[i] + weight_stored * stored[i] + weight * change[i]
-                        negative += result[i] < 0.0
-                if clamp and negative:  # counting runs in vector registers, adding up in order does not
-                    clamped[f] += clamp_row(result)
+        _sensitivities(v[5], p, chi)
+    by_plane = np.zeros((nz, 7))  # added up in order: the same sum for any number of threads
+    for k in numba.prange(nz):
+        _stage_plane(
+            k + 1, v, base, rate, out, weight_stored, weight, store, scheme, p, D_C, chi, inv_h, clamp, by_plane[k]
+        )
+    for k in range(nz):
+        clamped += by_plane[k]
+
+
+@compiled
+def _rate_plane(z: int, v: Array, out: Array, scheme: int, p: Parameters, D_C: Array, chi: Array, inv_h: Array) -> None:
+    nx = v.shape[3] - 2
+    scratch, r = np.empty(nx), np.empty((7, nx))
+    for y in range(1, v.shape[2] - 1):
+        _rate_row(scheme, v, chi, D_C, p, z, y, inv_h, scratch, r)
+        for f in range(7):
+            for i in range(nx):
+                out[f, z - 1, y - 1, i] = r[f, i]
+
+
+@compiled_for_threads
+def explicit_rate(v: Array, out: Array, scheme: int, p: Parameters, D_C: Array, chi: Array, inv_h: Array) -> None:
+    """Reactions and taxis of eqs (1)-(7) at v; `out` has no ghosts: (7, nz, ny, nx).  Otherwise as `explicit_stage`."""
+    if p.chi_0 != 0.0:
+        _sensitivities(v[5], p, chi)
+    for k in numba.prange(out.shape[1]):
+        _rate_plane(k + 1, v, out, scheme, p, D_C, chi, inv_h)
+
+
+@compiled_for_threads
+def subtract_diffusion(u: Array, out: Array, D: float, inv_h: Array) -> None:
+    """out -= div(D grad u) for one field and a constant D; `out` has no ghosts."""
+    a, b, c = D * inv_h[0] ** 2, D * inv_h[1] ** 2, D * inv_h[2] ** 2
+    for k in numba.prange(out.shape[0]):
+        for j in range(out.shape[1]):
+            here, result = u[k + 1, j + 1], out[k, j]
+            below, above = u[k, j + 1], u[k + 2, j + 1]
+            south, north = u[k + 1, j], u[k + 1, j + 2]
+            for i in range(out.shape[2]):
+                x = i + 1
+                result[i] -= (
+                    a * ((here[x + 1] - here[x]) - (here[x] - here[x - 1]))
+                    + b * ((north[x] - here[x]) - (here[x] - south[x]))
+                    + c * ((above[x] - here[x]) - (here[x] - below[x]))
+                )
+
+
+@compiled_for_threads
+def subtract_varying_diffusion(u: Array, out: Array, D: Array, inv_h: Array) -> None:
+    """out -= div(D grad u) for one field and a field D with valid ghosts; faces take the harmonic mean."""
+    for k in numba.prange(out.shape[0]):
+        z = k + 1
+        for j in range(out.shape[1]):
+            y = j + 1
+            for i in range(out.shape[2]):
+                x = i + 1
+                d, v = D[z, y, x], u[z, y, x]
+                out[k, j, i] -= (
+                    inv_h[0] ** 2 * harmonic_mean(d, D[z, y, x + 1]) * (u[z, y, x + 1] - v)
+                    - inv_h[0] ** 2 * harmonic_mean(D[z, y, x - 1], d) * (v - u[z, y, x - 1])
+                    + inv_h[1] ** 2 * harmonic_mean(d, D[z, y + 1, x]) * (u[z, y + 1, x] - v)
+                    - inv_h[1] ** 2 * harmonic_mean(D[z, y - 1, x], d) * (v - u[z, y - 1, x])
+                    + inv_h[2] ** 2 * harmonic_mean(d, D[z + 1, y, x]) * (u[z + 1, y, x] - v)
+                    - inv_h[2] ** 2 * harmonic_mean(D[z - 1, y, x], d) * (v - u[z - 1, y, x])
+                )
 
 
 @compiled
@@ -195,3 +298,58 @@ def sum_min_max(u: Array) -> tuple[float, float, float]:
             plane += row
         total += plane
     return total, least, largest
+
+
+@compiled
+def _face_migration(
+    scheme: int, left: tuple[float, float, float], right: tuple[float, float, float], inv_h: float
+) -> tuple[float, float]:
+    """`migration_weights` of the face between two cells given as (S, chi, D)."""
+    v = _velocity(left[0], right[0], left[1], right[1], inv_h)
+    return migration_weights(scheme, v, harmonic_mean(left[2], right[2]) * inv_h, 0.5)
+
+
+@compiled
+def migration_rows(
+    values: Array,
+    dt: float,
+    scheme: int,
+    S: Array,
+    A: Array,
+    p: Parameters,
+    D_C: Array,
+    chi: Array,
+    inv_h: Array,
+    walls: NDArray[np.bool_],
+) -> None:
+    """Entries of I - dt (div(D_C grad) - div(taxis)) for C, row by row: the cell, then x-, x+, y-, y+, z-, z+ of it.
+
+    Neighbours beyond walls are left out.  Ghosts of S, A and D_C must be valid; `chi` is scratch.
+    """
+    nz, ny, nx = S.shape[0] - 2, S.shape[1] - 2, S.shape[2] - 2
+    for z in range(nz + 2):
+        for y in range(ny + 2):
+            for x in range(nx + 2):
+                chi[z, y, x] = chemotactic_sensitivity(A[z, y, x], p)
+    place = 0
+    for z in range(1, nz + 1):
+        for y in range(1, ny + 1):
+            for x in range(1, nx + 1):
+                here = (S[z, y, x], chi[z, y, x], D_C[z, y, x])
+                diagonal = place
+                values[diagonal] = 1.0
+                place += 1
+                for side in range(6):
+                    axis, shift = side // 2, 2 * (side % 2) - 1
+                    i, j, k = x + shift * (axis == 0), y + shift * (axis == 1), z + shift * (axis == 2)
+                    outside = i < 1 or i > nx or j < 1 or j > ny or k < 1 or k > nz
+                    if outside and walls[side]:
+                        continue
+                    there = (S[k, j, i], chi[k, j, i], D_C[k, j, i])
+                    if shift > 0:
+                        out, into = _face_migration(scheme, here, there, inv_h[axis])
+                    else:
+                        into, out = _face_migration(scheme, there, here, inv_h[axis])
+                    values[diagonal] += dt * inv_h[axis] * out
+                    values[place] = -dt * inv_h[axis] * into
+                    place += 1

@@ -1,0 +1,345 @@
+"""High order without splitting: PETSc's ARKIMEX, diffusion implicit, reactions and taxis explicit, steps by error."""
+
+from math import inf
+from time import perf_counter
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from mpi4py import MPI
+from numpy.typing import NDArray
+from petsc4py import PETSc
+
+from .. import FIELDS
+from ..errors import InputError, NumericsError
+from ..linear import KrylovDiffusion, petsc_reason
+from ..parameters import Parameters
+from ..spaces import Space
+
+Array = NDArray[np.float64]
+
+#: Order of each of PETSc's methods, by its name in `-ts_arkimex_type`.
+ORDERS = {
+    "1bee": 1, "a2": 2, "l2": 2, "ars122": 2, "2c": 2, "2d": 2, "2e": 2, "prssp2": 2, "3": 3, "ars443": 3, "bpr3": 3,
+    "4": 4, "5": 5,
+}  # fmt: skip
+
+#: A field smaller than this part of the largest it has been counts as that large when its error is judged.
+NEGLIGIBLE = 1e-3
+
+#: Steps below this part of a day mean that the tolerance cannot be met.
+SHORTEST = 1e-12
+
+#: PETSc's error number for results that are not finite.
+FLOATING_POINT = 72
+
+#: Share of the first of the last two steps before a time to land on.  What a long step leaves in the stiffest modes
+#: (the order reduction of stiff problems) a short one after it damps: the state is then several times as accurate.
+LANDING = 0.75
+
+#: The embedded error is held below rtol to this power.  On these stiff equations it falls more slowly with the step
+#: than the error does: held below rtol itself, a run would be ever more accurate than asked for (docs/performance.md).
+CALIBRATION = 6.0 / 7.0
+
+#: After a rejection for undershoot the step is this part of the rejected one.
+SHORTENED = 0.25
+
+
+class Imex:
+    """Eqs (1)-(7) by additive Runge-Kutta methods (Kennedy and Carpenter 2003, doi 10.1016/S0168-9274(02)00138-1).
+
+    PETSc's TS makes the steps: u' = G(u) + L u, with L the diffusion of each field, implicit and linear, and G the
+    reactions and taxis, explicit.  Steps are as long as the embedded error allows: its root mean square over cells and
+    fields, each field's in units of its own root mean square, against `rtol` calibrated so that the error at the end is
+    of the size of `rtol`.  All of `-ts_...` holds, `-ts_rtol` and
+    `-ts_atol` in PETSc's own sense; the method is `-ts_arkimex_type`, 4 unless given.
+
+    High order is not positive.  A step that undershoots by more than `rtol` of a field's largest value is repeated with
+    a shorter one, unless shorter ones undershoot as much in a day: then the cause is the discretisation in space
+    (central taxis at cell Peclet numbers above 2).  What is accepted below zero becomes zero and counts in `clamped`.
+
+    Parameters
+    ----------
+    space: where the fields live.
+    parameters: values of eqs (1)-(8).
+    D_C: diffusivity of C by cell, shape (n_local,) with valid ghosts; `parameters.D_C` everywhere unless given.
+    taxis: "central", "upwind" or "scharfetter-gummel".
+    rtol: error to aim at, relative to each field's size.
+    dt: first step, also after a discontinuity, in days.
+    clamp: False leaves negative values as they come.
+
+    Raises InputError when PETSc does not accept the user's options.
+    """
+
+    adaptive = True
+
+    def __init__(
+        self,
+        space: Space,
+        parameters: Parameters,
+        *,
+        D_C: Array | None = None,
+        taxis: str = "central",
+        rtol: float = 1e-4,
+        dt: float = 0.01,
+        clamp: bool = True,
+    ) -> None:
+        self.space, self.taxis, self.rtol, self.clamp = space, taxis, rtol, clamp
+        #: Sum over this rank's cells of what clamping added to each field so far, shape (7,).
+        self.clamped: Array = np.zeros(len(FIELDS))
+        #: Largest accepted undershoot of each field, relative to its largest value then, shape (7,).
+        self.undershoot: Array = np.zeros(len(FIELDS))
+        self.rejected = {"error": 0, "undershoot": 0}
+        #: Wall time spent, in seconds, by phase.
+        self.seconds = {"reaction_taxis": 0.0, "diffusion": 0.0, "time_stepper": 0.0}
+        self._t, self._first_dt, self._next = 0.0, dt, dt
+        self._unavoidable = 0.0  # undershoot in a day that shorter steps do not avoid
+        self._largest: Array = np.zeros(len(FIELDS))
+        self._largest_sizes: Array = np.zeros(len(FIELDS))
+        self._shift, self._setting_up = 1.0, False
+        self._ghosted = space.zeros(len(FIELDS))
+        self._ghosted_of = self._diffused_of = (0, 0)
+        self._set(parameters, D_C)
+        self._make_stepper()
+
+    def _set(self, parameters: Parameters, D_C: Array | None) -> None:
+        self.parameters = parameters
+        self._diffusivities: list[float | Array] = list(parameters.diffusivities)
+        if D_C is not None:
+            self._diffusivities[0] = D_C
+        self._D_C: Array = self.space.zeros() + parameters.D_C if D_C is None else D_C
+        self._diffusion = KrylovDiffusion(self.space, self._diffusivities)
+
+    def _make_stepper(self) -> None:
+        size = len(FIELDS) * self.space.n_owned, len(FIELDS) * self.space.n_cells
+        comm = self.space.comm
+        self._u = PETSc.Vec().createMPI(size, comm=comm)
+        self._residual, self._tolerance, self._diffused = (self._u.duplicate() for _ in range(3))
+        self._operator = PETSc.Mat().createPython((size, size), context=SimpleNamespace(), comm=comm)
+        self._operator.setUp()
+        ts = self._ts = PETSc.TS().create(comm=comm)
+        ts.setType(PETSc.TS.Type.ARKIMEX)
+        ts.setARKIMEXType(PETSc.TS.ARKIMEXType.ARKIMEX4)
+        ts.setIFunction(self._implicit_residual, self._residual)
+        ts.setIJacobian(self._keep_shift, self._operator)
+        ts.setRHSFunction(self._explicit_rate)
+        ts.setExactFinalTime(PETSc.TS.ExactFinalTime.STEPOVER)  # where steps end is our caller's business
+        ts.setMaxTime(1e300)
+        ts.setMaxSNESFailures(-1)
+        snes = ts.getSNES()
+        snes.setOptionsPrefix("imex_")
+        snes.setType(PETSc.SNES.Type.PYTHON)
+        snes.setPythonContext(SimpleNamespace(solve=self._solve_stage))
+        try:
+            ts.setFromOptions()
+            ts.setSolution(self._u)
+            ts.setUp()
+        except PETSc.Error as error:
+            raise InputError(f"PETSc options for TS: {petsc_reason(error)}; accepted: what PETSc knows") from None
+        if ts.getType() != PETSc.TS.Type.ARKIMEX:
+            raise InputError(f"PETSc option -ts_type {ts.getType()}; accepted: arkimex")
+        #: PETSc's name of the method, and its order of accuracy.
+        self.method = str(ts.getARKIMEXType())
+        if self.method not in ORDERS:
+            raise InputError(f"PETSc option -ts_arkimex_type {self.method}; accepted: {', '.join(ORDERS)}")
+        self.order = ORDERS[self.method]
+        given = PETSc.Options()
+        if not (given.hasName("ts_rtol") or given.hasName("ts_atol")):
+            ts.setTolerances(rtol=0.0, atol=self._tolerance)
+        if given.hasName("ts_dt"):
+            self._first_dt = self._next = ts.getTimeStep()
+
+    def step(self, u: Array, dt: float) -> float:
+        """Advance the state, shape (7, n_local), in place by at most dt days; return the days made.  Collective.
+
+        Raises NumericsError when no step is short enough for the tolerance, or a linear solver fails.
+        """
+        start, inside = perf_counter(), self._seconds_inside()
+        own = self.space.owned(u)
+        made = self._accepted_step(own, dt)
+        own[...] = self._fields_of(self._u)
+        if self.clamp:
+            for f, field in enumerate(u):
+                self.clamped[f] += self.space.clamp(field)
+        self._t += made
+        self._ts.monitor(self._ts.getStepNumber(), self._t, self._u)
+        self.seconds["time_stepper"] += perf_counter() - start - (self._seconds_inside() - inside)
+        return made
+
+    def restart(self, parameters: Parameters, D_C: Array | None) -> None:
+        """The state or the equations have changed at once: go on with these, from a small step; collective."""
+        iterations = self._diffusion.iterations
+        self._diffusion.destroy()
+        self._set(parameters, D_C)
+        self._diffusion.iterations += iterations
+        self._next = min(self._next, self._first_dt)
+        self._unavoidable = 0.0
+        self._ts.restartStep()
+
+    def figures(self) -> dict[str, Any]:
+        """Counts for the manifest."""
+        by_field = zip(FIELDS, self.undershoot.tolist(), self._diffusion.iterations.tolist(), strict=True)
+        undershoot, iterations = {}, {}
+        for name, below, count in by_field:
+            undershoot[name], iterations[name] = below, count
+        return {
+            "method": f"ARKIMEX {self.method}",
+            "rejected_steps": sum(self.rejected.values()),
+            "rejected_for": dict(self.rejected),
+            "undershoot": undershoot,
+            "linear_solvers": self._diffusion.preconditioners,
+            "linear_iterations": iterations,
+        }
+
+    def destroy(self) -> None:
+        """Free the PETSc objects; collective."""
+        self._diffusion.destroy()
+        for owned in (self._ts, self._operator, self._u, self._residual, self._tolerance, self._diffused):
+            owned.destroy()
+
+    # ---- one step ------------------------------------------------------------------------------------------------
+
+    def _accepted_step(self, before: Array, limit: float) -> float:
+        """From the state `before` to `_u` in at most `limit` days; returns their number and sets the next step."""
+        ts, natural = self._ts, self._next
+        h = limit if limit <= natural * (1.0 + 1e-9) else min(natural, LANDING * limit)
+        best = inf
+        while True:
+            rejections, steps = ts.getStepRejections(), ts.getStepNumber()
+            self._fields_of(self._u)[...] = before
+            ts.setTime(self._t)
+            ts.setTimeStep(h)
+            self._starting = h
+            try:
+                ts.step()
+                made = ts.getTime() - self._t if ts.getStepRejections() > rejections else h
+                below = self._undershoot()
+            except PETSc.Error as error:
+                if error.ierr != FLOATING_POINT:
+                    raise NumericsError(f"no step is short enough: PETSc says: {petsc_reason(error)}") from None
+                made, below = h, np.full(len(FIELDS), inf)  # beyond what numbers can say
+            by_error = ts.getStepRejections() - rejections
+            self.rejected["error"] += by_error
+            depth = float(below.max())
+            if depth <= max(self.rtol, 2.0 * self._unavoidable * made):
+                break
+            if depth / made > 0.5 * best:
+                # Shorter steps undershoot less, but no less in a day: not the stepper's doing.
+                self._unavoidable = depth / made
+                break
+            if made < SHORTEST:
+                what = f"undershoots by {depth:.2g}" if depth < inf else "is no longer finite"
+                raise NumericsError(f"{FIELDS[int(below.argmax())]} {what} even in a step of {made:.2g} days")
+            best = depth / made
+            self.rejected["undershoot"] += 1
+            ts.setStepNumber(steps)
+            h = natural = SHORTENED * made
+        self.undershoot = np.maximum(self.undershoot, below)
+        # A step cut short to land on a time says nothing against the longer one that was due.
+        self._next = ts.getTimeStep() if by_error else max(ts.getTimeStep(), natural)
+        return made
+
+    def _measure(self, vector: Any) -> tuple[Array, Array, Array]:
+        """Root mean square, least and largest value of each field of a vector over all ranks; collective."""
+        fields = self._by_field(vector)
+        with np.errstate(all="ignore"):  # a step too long may leave what is no number; it is repeated
+            sums = np.einsum("fi,fi->f", fields, fields)
+        extremes = np.concatenate([-fields.min(axis=1), fields.max(axis=1)])
+        self.space.comm.Allreduce(MPI.IN_PLACE, sums, MPI.SUM)
+        self.space.comm.Allreduce(MPI.IN_PLACE, extremes, MPI.MAX)
+        return np.sqrt(sums / self.space.n_cells), -extremes[: len(FIELDS)], extremes[len(FIELDS) :]
+
+    def _undershoot(self) -> Array:
+        """How far each field of `_u` reaches below zero, relative to its largest value before or after the step.
+
+        1 where it had none; infinite if a field is no longer finite.
+        """
+        sizes, least, largest = self._measure(self._u)
+        if not np.isfinite(sizes).all():
+            return np.full(len(FIELDS), inf)
+        largest = np.maximum(largest, self._largest)
+        return np.divide(np.maximum(-least, 0.0), largest, out=1.0 * (least < 0.0), where=largest > 0.0)
+
+    def _judge(self, rate: Any) -> None:
+        """Tell PETSc what error is too much in each field; `rate` is that at the start of the step of `_starting` days.
+
+        Fields that start at zero are judged by what the rate makes of them.
+        """
+        sizes, _, self._largest = self._measure(self._u)
+        sizes = np.maximum(sizes, self._starting * self._measure(rate)[0])
+        self._largest_sizes = np.maximum(self._largest_sizes, sizes)
+        judged = np.maximum(sizes, NEGLIGIBLE * self._largest_sizes)
+        judged[judged == 0.0] = 1e300  # a field that is zero and stays zero has no error
+        self._fields_of(self._tolerance)[...] = self.rtol**CALIBRATION * judged.reshape(
+            -1, *[1] * len(self.space.owned_shape)
+        )
+        self._starting = 0.0
+
+    # ---- what PETSc calls ----------------------------------------------------------------------------------------
+
+    def _explicit_rate(self, _ts: Any, _t: float, u: Any, rate: Any) -> None:
+        """G(u): reactions and taxis."""
+        start = perf_counter()
+        self.space.explicit_rate(
+            self._with_ghosts(u), self._by_field(rate), parameters=self.parameters, taxis=self.taxis, D_C=self._D_C
+        )
+        if self._starting:
+            self._judge(rate)
+        self.seconds["reaction_taxis"] += perf_counter() - start
+
+    def _implicit_residual(self, _ts: Any, _t: float, u: Any, u_dot: Any, residual: Any) -> None:
+        """F(u, u') = u' - L u; u' alone while a stage is being set up."""
+        start = perf_counter()
+        u_dot.copy(residual)
+        if _version(u) == self._diffused_of:
+            residual.axpy(-1.0, self._diffused)
+        elif not self._setting_up:
+            self.space.subtract_diffusion(self._with_ghosts(u), self._by_field(residual), self._diffusivities)
+        self.seconds["diffusion"] += perf_counter() - start
+
+    def _keep_shift(self, _ts: Any, _t: float, _u: Any, _u_dot: Any, shift: float, _a: Any, _p: Any) -> bool:
+        """The operator of a stage is shift - L."""
+        self._shift = shift
+        return True
+
+    def _solve_stage(self, snes: Any, _b: Any, y: Any) -> None:
+        """Solve F(y, shift (y - z)) = 0 for y, that is (shift - L) y = shift z; z is TS's, known from u' at any y.
+
+        The solution gives L y = shift (y - z) without another look at the cells' neighbours.
+        """
+        start, z = perf_counter(), self._diffused
+        self._setting_up = True
+        snes.computeFunction(y, z)
+        self._setting_up = False
+        snes.computeJacobian(y, self._operator)
+        z.aypx(-1.0 / self._shift, y)
+        z.copy(y)
+        for f, values in enumerate(self._fields_of(y)):
+            self._diffusion.solve_field(f, values, 1.0 / self._shift)
+        z.aypx(-1.0, y)
+        z.scale(self._shift)
+        self._diffused_of = _version(y)
+        snes.setConvergedReason(PETSc.SNES.ConvergedReason.CONVERGED_ITS)
+        self.seconds["diffusion"] += perf_counter() - start
+
+    def _by_field(self, vector: Any) -> Array:
+        return np.asarray(vector.array).reshape(len(FIELDS), -1)
+
+    def _fields_of(self, vector: Any) -> Array:
+        return np.asarray(vector.array).reshape(len(FIELDS), *self.space.owned_shape)
+
+    def _with_ghosts(self, u: Any) -> Array:
+        """The state of a PETSc vector with valid ghosts, shape (7, n_local); kept until the vector changes."""
+        if _version(u) != self._ghosted_of:
+            self.space.owned(self._ghosted)[...] = np.asarray(u.array_r).reshape(len(FIELDS), *self.space.owned_shape)
+            self.space.exchange(self._ghosted, range(len(FIELDS)))
+            self._ghosted_of = _version(u)
+        return self._ghosted
+
+    def _seconds_inside(self) -> float:
+        return self.seconds["reaction_taxis"] + self.seconds["diffusion"]
+
+
+def _version(vector: Any) -> tuple[int, int]:
+    """Changes whenever a PETSc vector does."""
+    return vector.handle, vector.stateGet()

@@ -1,0 +1,166 @@
+"""The cosine transform of a box: diffusion with a constant diffusivity to rounding, on any number of ranks.
+
+The Laplacian of equal cells with zero flux through the walls is diagonal in the discrete cosines (DCT-II), with
+eigenvalues -sum_axis (2 - 2 cos(pi j / n)) / h^2 (Strang 1999, doi 10.1137/S0036144598336745).  scipy transforms.  An
+axis that is split over ranks is collected first: among the ranks along it, each gets whole lines of its share.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import scipy.fft
+from mpi4py import MPI
+from numpy.typing import NDArray
+
+from ..compiled import compiled
+from ..threads import thread_count
+from .box import BoxSpace
+
+Array = NDArray[np.float64]
+Offsets = tuple[int, ...]
+
+
+@compiled
+def divide(values: Array, dt_D: float, x: Array, y: Array, z: Array) -> None:
+    """values / (1 + dt D eigenvalue), the solution of backward Euler among cosines."""
+    for k in range(values.shape[0]):
+        for j in range(values.shape[1]):
+            both = 1.0 + dt_D * (z[k] + y[j])
+            for i in range(values.shape[2]):
+                values[k, j, i] /= both + dt_D * x[i]
+
+
+@compiled
+def decay(values: Array, dt_D: float, x: Array, y: Array, z: Array) -> None:
+    """values * exp(-dt D eigenvalue), the heat semigroup among cosines."""
+    along_x = np.exp(-dt_D * x)
+    for k in range(values.shape[0]):
+        for j in range(values.shape[1]):
+            both = np.exp(-dt_D * (z[k] + y[j]))
+            for i in range(values.shape[2]):
+                values[k, j, i] *= both * along_x[i]
+
+
+class CosineTransform:
+    """Functions of the Laplacian of a box, applied to one field at a time.
+
+    `space`: the box.  Fields are arrays of its `owned_shape`; all methods are collective.
+    """
+
+    def __init__(self, space: BoxSpace) -> None:
+        self._eigenvalues = [
+            (2.0 - 2.0 * np.cos(np.pi * np.arange(n) / n)) / h**2
+            for n, h in zip(space.cells, space.spacing, strict=True)
+        ]
+        #: Shape of the fields: this rank's own cells, (nz, ny, nx).
+        self.shape = space.owned_shape
+        split = [axis for axis in range(3) if list(reversed(space.process_grid))[axis] > 1]
+        self._whole = tuple(axis for axis in range(3) if axis not in split)
+        self._lines = [_Lines(space, axis) for axis in split]
+        self._workers = thread_count(space.n_cells)
+        self._block: Array = np.empty(space.owned_shape)
+
+    def backward_euler(self, field: Array, dt_D: float) -> None:
+        """Solve (I - dt D Laplacian) new = field in place; `dt_D` in cm^2."""
+        self._apply(divide, field, dt_D)
+
+    def heat(self, field: Array, dt_D: float) -> None:
+        """Multiply by exp(dt D Laplacian) in place; `dt_D` in cm^2."""
+        self._apply(decay, field, dt_D)
+
+    def _apply(self, multiply: Callable[..., Any], field: Array, dt_D: float) -> None:
+        block = field if field.flags.c_contiguous else self._block
+        if block is not field:
+            block[...] = field
+        if self._whole:
+            block = scipy.fft.dctn(block, axes=self._whole, overwrite_x=True, workers=self._workers)
+        for lines in self._lines[:-1]:
+            lines.collect(block)
+            lines.values = scipy.fft.dct(lines.values, axis=lines.axis, overwrite_x=True)
+            lines.give_back(block)
+        if self._lines:
+            # What is done to single cosines is done where the last axis is whole: no way back and forth before it.
+            last = self._lines[-1]
+            last.collect(block)
+            last.values = scipy.fft.dct(last.values, axis=last.axis, overwrite_x=True)
+            multiply(last.values, dt_D, *self._eigenvalues_from(last.first, last.values.shape))
+            last.values = scipy.fft.idct(last.values, axis=last.axis, overwrite_x=True)
+            last.give_back(block)
+        else:
+            multiply(block, dt_D, *self._eigenvalues)
+        for lines in reversed(self._lines[:-1]):
+            lines.collect(block)
+            lines.values = scipy.fft.idct(lines.values, axis=lines.axis, overwrite_x=True)
+            lines.give_back(block)
+        if self._whole:
+            block = scipy.fft.idctn(block, axes=self._whole, overwrite_x=True, workers=self._workers)
+        if block is not field:
+            field[...] = block
+
+    def _eigenvalues_from(self, first: Offsets, shape: tuple[int, ...]) -> list[Array]:
+        """Eigenvalues along x, y, z of an array (nz, ny, nx) that starts at these global indices."""
+        parts = zip(self._eigenvalues, reversed(first), reversed(shape), strict=True)
+        return [values[start : start + n] for values, start, n in parts]
+
+    def destroy(self) -> None:
+        """Free the communicators and data types; collective."""
+        for lines in self._lines:
+            lines.destroy()
+
+
+class _Lines:
+    """Whole lines along one split axis (0, 1, 2 for z, y, x), exchanged among the ranks that hold parts of them."""
+
+    def __init__(self, space: BoxSpace, axis: int) -> None:
+        self.axis = axis
+        extents = list(reversed(space.ranges))
+        others = [a for a in range(3) if a != axis]
+        block = list(space.owned_shape)
+        # The ranks of a line share out the longer of the two other axes among themselves.
+        shared = max(others, key=lambda a: block[a])
+        (start, _), (other, _) = (extents[a] for a in others)
+        self._comm = space.comm.Split(start * max(space.cells) + other, extents[axis][0])
+        blocks = self._comm.allgather(extents[axis])
+        parts = np.array_split(np.arange(block[shared]), self._comm.size)
+        shares = [(int(part[0]), len(part)) if len(part) else (0, 0) for part in parts]
+        shape = list(block)
+        shape[axis] = blocks[-1][1]
+        offset, shape[shared] = shares[self._comm.rank]
+        #: Global index of the first of this rank's lines' cells along z, y, x.
+        self.first: Offsets = tuple(
+            0 if a == axis else extents[a][0] + (offset if a == shared else 0) for a in range(3)
+        )
+        self.values: Array = np.empty(shape)
+        self._of_block = [_part(block, shared, *share) for share in shares]
+        self._of_lines = [_part(shape, axis, low, high - low) for low, high in blocks]
+
+    def collect(self, block: Array) -> None:
+        """`values` from the ranks' blocks; collective."""
+        self._comm.Alltoallw(_message(block, self._of_block), _message(self.values, self._of_lines))
+
+    def give_back(self, block: Array) -> None:
+        """The ranks' blocks from `values`; collective."""
+        self._comm.Alltoallw(_message(self.values, self._of_lines), _message(block, self._of_block))
+
+    def destroy(self) -> None:
+        """Free the communicator and data types; collective."""
+        for part in self._of_block + self._of_lines:
+            if part:
+                part.Free()
+        self._comm.Free()
+
+
+def _part(shape: list[int], axis: int, start: int, length: int) -> Any:
+    """MPI's type for a part along one axis of an array of doubles; None for an empty one."""
+    part = list(shape)
+    part[axis] = length
+    if min(part) == 0:
+        return None
+    starts = [start if a == axis else 0 for a in range(len(shape))]
+    return MPI.DOUBLE.Create_subarray(shape, part, starts).Commit()
+
+
+def _message(array: Array, parts: list[Any]) -> list[Any]:
+    counts = [int(part is not None) for part in parts]
+    return [array, counts, [0] * len(parts), [part or MPI.DOUBLE for part in parts]]

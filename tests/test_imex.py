@@ -1,0 +1,287 @@
+"""The adaptive integrator: what it was asked for is what it reaches, where it lands, what it does below zero."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import pyvista
+
+from carmodel import FIELDS
+from carmodel.compare import compare
+from carmodel.errors import NumericsError
+from carmodel.integrators import Imex, Strang
+from carmodel.parameters import PRESETS
+from carmodel.results import RunDirectory
+from carmodel.spaces import BoxSpace
+from carmodel.spaces.mesh import MeshSpace, grid_mesh
+from tests.conftest import ODD_CELLS, ROOT, mpirun, petsc_options, smooth_state, without_reactions
+
+P = PRESETS["normalised"]
+CARMODEL = ROOT / ".venv/bin/carmodel"
+
+CASE = f"""
+[space]
+cells = {list(ODD_CELLS)}
+lengths = [1.0, 0.9, 0.6]
+[initial]
+tumour = {{ shape = "ball", radius = 0.25, value = 0.9, edge = 0.05, negative_fraction = 0.1 }}
+cart = {{ shape = "disk", from = 0.0, to = 0.3, radius = 0.3, value = 0.5 }}
+[time]
+end = 2.0
+"""
+
+
+def therapy(space):
+    """A ball of tumour beside a layer of CAR-T cells, all else zero: the quickstart's kind of start."""
+    x, y, z = space.centres
+    r = np.sqrt((x - 0.6) ** 2 + (y - 0.6) ** 2 + (z - 0.6) ** 2)
+    u = space.zeros(7)
+    space.owned(u[0])[...] = 0.5 * 0.5 * (1.0 - np.tanh((x - 0.25) / 0.1)) + 0.0 * (y + z)
+    space.owned(u[2])[...] = 0.5 * (1.0 - np.tanh((r - 0.5) / 0.1))
+    return u
+
+
+def advance(integrator, u, end):
+    """Steps made on the way to `end`."""
+    t, steps = 0.0, []
+    while t < end:
+        steps.append(integrator.step(u, end - t))
+        t = end if steps[-1] == end - t else t + steps[-1]
+    return steps
+
+
+@pytest.fixture(scope="module")
+def exact():
+    """The state after 12 days on a 12^3 box, by another method (fifth order) at a far smaller tolerance."""
+    space = BoxSpace((12, 12, 12), (1.2, 1.2, 1.2))
+    u = therapy(space)
+    with petsc_options({"ts_arkimex_type": "5"}):
+        integrator = Imex(space, P, rtol=1e-8)
+    advance(integrator, u, 12.0)
+    integrator.destroy()
+    return space, space.owned(u).reshape(7, -1).copy()
+
+
+@pytest.mark.parametrize("rtol", [1e-2, 1e-4, 1e-6])
+def test_the_error_is_the_one_asked_for_within_ten_times(exact, rtol):
+    space, reference = exact
+    u = therapy(space)
+    integrator = Imex(space, P, rtol=rtol)
+    advance(integrator, u, 12.0)
+    error = np.linalg.norm(space.owned(u).reshape(7, -1) - reference, axis=1) / np.linalg.norm(reference, axis=1)
+    assert 0.1 * rtol < error.max() < 10.0 * rtol, dict(zip(FIELDS, error, strict=True))
+    assert np.abs(integrator.clamped).max() < rtol
+    integrator.destroy()
+
+
+def test_the_reference_is_what_strang_converges_to(exact):
+    """Error halves with dt: another integrator leads to the same place."""
+    space, reference = exact
+    errors = []
+    for dt in (0.02, 0.01):
+        u = therapy(space)
+        strang = Strang(space, P)
+        for _ in range(round(12.0 / dt)):
+            strang.step(u, dt)
+        strang.destroy()
+        difference = np.linalg.norm(space.owned(u).reshape(7, -1) - reference, axis=1)
+        errors.append(difference / np.linalg.norm(reference, axis=1))
+    assert errors[1].max() < 5e-3
+    assert errors[0] / errors[1] == pytest.approx(2.0, abs=0.1)
+
+
+def test_totals_are_kept_without_reactions():
+    p = without_reactions()
+    for space in (
+        BoxSpace((13, 11, 7), (1.0, 1.2, 0.7)),
+        MeshSpace(grid_mesh((6, 5, 4), (1.0, 1.2, 0.7))),
+    ):
+        if isinstance(space, MeshSpace):
+            u = space.zeros(7)
+            space.owned(u)[...] = np.random.default_rng(1).random((7, space.n_owned))
+        else:
+            u = smooth_state(space)
+        before = space.sum_min_max(u)[0]
+        integrator = Imex(space, p, rtol=1e-5)
+        advance(integrator, u, 3.0)
+        after = space.sum_min_max(u)[0]
+        assert after - integrator.clamped == pytest.approx(before, rel=1e-12)
+        integrator.destroy()
+        space.destroy()
+
+
+def test_a_step_too_long_for_the_killing_is_repeated_shorter():
+    """Steps fixed at half a day against a killing rate of 20 a day: below zero is no answer."""
+    space = BoxSpace((6, 5, 4), (1.0, 1.0, 1.0))
+    p = without_reactions()._replace(gamma=20.0)
+    u = space.zeros(7)
+    space.owned(u[0])[...] = 1.0
+    space.owned(u[2])[...] = 1.0
+    with petsc_options({"ts_adapt_type": "none", "ts_dt": 0.5, "ts_arkimex_type": "2e"}):
+        integrator = Imex(space, p, rtol=1e-3)
+    steps = advance(integrator, u, 1.0)
+    assert steps[0] < 0.5
+    assert integrator.rejected["undershoot"] > 0
+    assert integrator.undershoot.max() <= 1e-3
+    assert space.sum_min_max(u)[1].min() >= 0.0
+    assert np.abs(u[2]).max() < 1e-3  # exp(-20)
+    integrator.destroy()
+    space.destroy()
+
+
+def test_undershoot_of_the_discretisation_does_not_stop_the_run():
+    """Central taxis at a cell Peclet number of 5: shorter steps cannot help, and the run goes on."""
+    space = BoxSpace((16, 5, 4), (1.0, 0.4, 0.4))
+    p = without_reactions()._replace(chi_0=0.1, D_C=2e-3, D_S=1e-5)
+    counts = {}
+    for taxis in ("central", "upwind"):
+        u = space.zeros(7)
+        x = space.centres[0]
+        space.owned(u[0])[...] = 1.0 * (x < 0.4)
+        space.owned(u[4])[...] = np.exp(-(((x - 0.6) / 0.1) ** 2))
+        integrator = Imex(space, p, rtol=1e-4, taxis=taxis)
+        before = space.sum_min_max(u)[0]
+        steps = advance(integrator, u, 0.5)
+        assert space.sum_min_max(u)[0] - before == pytest.approx(integrator.clamped, abs=1e-11)
+        counts[taxis] = (len(steps), integrator.rejected["undershoot"], integrator.clamped[0])
+        integrator.destroy()
+    steps, rejected, clamped = counts["central"]
+    assert clamped > 1e-3 > counts["upwind"][2]
+    assert 0 < rejected <= 2 * steps
+    assert steps < 6 * counts["upwind"][0]
+    space.destroy()
+
+
+def test_impossible_rates_end_in_the_field_s_name():
+    space = BoxSpace((3, 3, 3), (1.0, 1.0, 1.0))
+    u = space.zeros(7)
+    space.owned(u)[...] = 1e200
+    integrator = Imex(space, P._replace(gamma=1e200))
+    with pytest.raises(NumericsError, match="even in a step of"):
+        advance(integrator, u, 1.0)
+    integrator.destroy()
+    space.destroy()
+
+
+def test_ten_infusions_cost_at_most_ten_steps_each(write, tmp_path, carmodel):
+    times = [0.1 + 0.17 * n for n in range(10)]
+    doses = "".join(f"[[infusion]]\ntime = {t}\nadd = {{ initial = 0.5 }}\n" for t in times)
+    steps = {}
+    for name, text in (("plain", CASE), ("doses", CASE + doses)):
+        out = tmp_path / name
+        answer = carmodel("run", write(text, f"{name}.toml"), "--out", out, "--quiet")
+        assert answer.code == 0, answer.err
+        run = RunDirectory(out)
+        steps[name] = run.manifest["steps"]
+    assert steps["doses"] <= steps["plain"] + 100
+    t = run.series["t"]
+    for time in times:
+        assert np.count_nonzero(t == time) == 2  # to the digit: before and after
+    for time in (0.0, 0.5, 1.0, 1.5, 2.0):
+        assert time in t
+
+
+def test_an_intervention_is_the_start_of_a_new_run():
+    """Other rates, another D_C field: what follows is bit for bit what a new integrator makes of the state."""
+    space = BoxSpace((9, 8, 7), (1.0, 1.0, 1.0))
+    barrier = space.zeros() + P.D_C
+    space.owned(barrier)[..., 4] *= 0.01
+    space.exchange_field(barrier)
+    for p, D_C in ((P._replace(sigma_A=2.0, D_H=0.3), None), (P, barrier)):
+        u = smooth_state(space)
+        integrator = Imex(space, P)
+        advance(integrator, u, 1.0)
+        v = u.copy()
+        integrator.restart(p, D_C)
+        advance(integrator, u, 1.0)
+        integrator.destroy()
+        new = Imex(space, p, D_C=D_C)
+        advance(new, v, 1.0)
+        new.destroy()
+        assert np.array_equal(space.owned(u), space.owned(v))
+    space.destroy()
+
+
+@pytest.mark.parametrize("grid", ["box", "mask", "mesh"])
+def test_ranks_do_not_change_the_fields(write, tmp_path, grid):
+    text = CASE
+    if grid == "mesh":
+        text = text.replace("[space]", '[space]\nkind = "mesh"').replace("[13, 11, 7]", "[5, 6, 9]")
+    if grid == "mask":
+        text += '[parameters]\nD_C = { mask = "mask.vti" }\n'
+        image = pyvista.ImageData(dimensions=[n + 1 for n in ODD_CELLS])
+        image.cell_data["D_C"] = 0.014 * 0.01 ** np.random.default_rng(14).random(np.prod(ODD_CELLS))
+        image.save(tmp_path / "mask.vti")
+    case = write(text)
+    for ranks in (1, 2, 4):
+        answer = mpirun(ranks, CARMODEL, "run", case, "--out", tmp_path / str(ranks), "--quiet")
+        assert answer == (0, "", ""), answer
+        difference = compare(tmp_path / str(ranks), tmp_path / "1")
+        assert difference.times == [0.0, 0.5, 1.0, 1.5, 2.0]
+        assert difference.relative_max.max() <= 1e-10, dict(zip(FIELDS, difference.relative_max, strict=True))
+
+
+def test_box_and_mesh_take_the_same_steps_to_the_same_state(write, tmp_path, carmodel):
+    text = CASE.replace("[13, 11, 7]", "[6, 5, 4]")
+    box, mesh = tmp_path / "box", tmp_path / "mesh"
+    assert carmodel("run", write(text), "--out", box, "--quiet").code == 0
+    on_mesh = text.replace("[space]", '[space]\nkind = "mesh"')
+    assert carmodel("run", write(on_mesh), "--out", mesh, "--quiet").code == 0
+    assert compare(box, mesh).relative_max.max() < 1e-8
+    assert RunDirectory(box).manifest["steps"] == RunDirectory(mesh).manifest["steps"]
+
+
+def test_petsc_s_options_and_monitors(write, tmp_path):
+    """Through the command line, in processes of their own: the options are PETSc's own and last as long as it does."""
+    case = write(CASE)
+
+    def run(name, *options):
+        command = [CARMODEL, "run", case, "--out", tmp_path / name, "--quiet", "--", *options]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    third = run("third", "-ts_arkimex_type", "3", "-ts_monitor", "-ts_adapt_monitor")
+    assert third.returncode == 0, third.stderr
+    manifest = RunDirectory(tmp_path / "third").manifest
+    assert manifest["method"] == "ARKIMEX 3"
+    assert manifest["petsc_options"]["ts_arkimex_type"] == "3"
+    lines = third.stdout.splitlines()
+    assert sum(" TS dt " in line for line in lines) == manifest["steps"]
+    assert any("TSAdapt basic arkimex" in line and "wlte" in line for line in lines)
+    fixed = run("fixed", "-ts_adapt_type", "none", "-ts_dt", "0.25")
+    assert fixed.returncode == 0, fixed.stderr
+    assert set(RunDirectory(tmp_path / "fixed").series["dt"][1:]) == {0.25}
+    tight = run("tight", "-ts_rtol", "1e-7", "-ts_atol", "1e-9")
+    assert tight.returncode == 0, tight.stderr
+    assert RunDirectory(tmp_path / "tight").manifest["steps"] > 2 * manifest["steps"]
+    for wrong in (("-ts_type", "beuler"), ("-ts_arkimex_type", "nosuch"), ("-ts_adapt_type", "nosuch")):
+        answer = run("wrong", *wrong)
+        assert answer.returncode == 2, answer
+        assert answer.stderr.startswith("PETSc option"), answer.stderr
+        assert answer.stderr.count("\n") == 1, answer.stderr
+        assert not (tmp_path / "wrong").exists()
+
+
+LEAK = """
+import resource
+from carmodel.integrators import Imex
+from carmodel.parameters import PRESETS
+from carmodel.spaces import BoxSpace
+from tests.conftest import smooth_state
+space = BoxSpace((24, 24, 24), (1.0, 1.0, 1.0))
+u = smooth_state(space)
+integrator = Imex(space, PRESETS["normalised"], rtol=1e-3)
+for _ in range(20):
+    integrator.step(u, 0.01)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for _ in range(150):
+    integrator.step(u, 0.01)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+integrator.destroy()
+"""
+
+
+def test_steps_do_not_pile_up_memory():
+    """150 steps of 14 MB of vectors each: peak memory stays."""
+    done = subprocess.run([sys.executable, "-c", LEAK], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert int(done.stdout) < 4000, done.stdout  # kB
