@@ -1,0 +1,257 @@
+"""Linear stability of steady states: spectra, the paper's blocks and propositions, and the dispersion relation."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import minimize_scalar
+
+from .homogeneous import jacobian
+from .kinetics import chemotactic_sensitivity
+from .parameters import Parameters
+from .steady import SteadyState, growth_roots
+
+Array = NDArray[np.float64]
+Complex = NDArray[np.complex128]
+Integers = NDArray[np.int64]
+
+#: Places of the blocks' fields in the state.
+CE, TATB = (0, 1), (2, 3)
+
+#: Below this part of the largest entry's size, a real part is zero to rounding.
+_ROUNDING = 1e-13
+
+#: Numbers of wavenumbers that are all looked at; of more, the higher ones are thinned out evenly.
+_ALL_WAVENUMBERS = 3000
+
+
+def spectrum(J: Array) -> Complex:
+    """Eigenvalues by falling real part, in 1/day."""
+    values = np.linalg.eigvals(J).astype(complex)
+    return values[np.lexsort((values.imag, -values.real))]
+
+
+def growth_rate(J: Array) -> float:
+    """Largest real part of the spectrum, in 1/day."""
+    return float(np.linalg.eigvals(J).real.max())
+
+
+def verdict(growth: float, J: Array) -> str:
+    """One of "stable", "unstable" and, where the largest real part is zero to rounding, "neutral"."""
+    if abs(growth) <= _ROUNDING * np.abs(J).max():
+        return "neutral"
+    return "unstable" if growth > 0.0 else "stable"
+
+
+@dataclass(frozen=True)
+class Block:
+    """A 2x2 diagonal block of a Jacobian: eqs (32), (35) or (41)."""
+
+    matrix: Array
+
+    @property
+    def trace(self) -> float:
+        """Of eq. (36) or (46), in 1/day."""
+        return float(self.matrix[0, 0] + self.matrix[1, 1])
+
+    @property
+    def determinant(self) -> float:
+        """Of eq. (37) or (47), in 1/day^2."""
+        (a, b), (c, d) = self.matrix
+        return float(a * d - b * c)
+
+    @property
+    def holds(self) -> bool:
+        """Conditions (38) and (48): trace < 0 and determinant > 0."""
+        return self.trace < 0.0 < self.determinant
+
+    @property
+    def growth(self) -> float:
+        """Largest real part of its eigenvalues, in 1/day."""
+        return growth_rate(self.matrix)
+
+
+def block(u: ArrayLike, p: Parameters, fields: tuple[int, int]) -> Block:
+    """The block of the full Jacobian at a state that belongs to two fields, `CE` or `TATB`."""
+    return Block(jacobian(u, p)[np.ix_(fields, fields)])
+
+
+# ---- propositions ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Proposition:
+    """What a proposition says about one steady state, and what the full spectrum says."""
+
+    number: int
+    #: Conditions (38) or (48).
+    conditions: bool
+    #: Largest real part of the proposition's block and of the full Jacobian, in 1/day.
+    block_growth: float
+    growth: float
+    #: Whether the proposition's claim agrees with the full spectrum.
+    agrees: bool
+    statement: str
+
+
+def proposition_1(p: Parameters) -> Proposition:
+    """E_0: conditions (38) against the spectrum of the 7x7 Jacobian at zero."""
+    u = np.zeros(7)
+    J = jacobian(u, p)
+    part, growth = block(u, p, TATB), growth_rate(J)
+    says_stable = part.holds
+    found = verdict(growth, J)
+    margin = p.r_T - growth_roots(p)[0]
+    return Proposition(
+        1,
+        says_stable,
+        part.growth,
+        growth,
+        (found == "stable") if says_stable else (found == "unstable"),
+        f"E_0 is {found}: r_T - R_1 = {margin:.6g} per day is the rate at which few tumour cells grow",
+    )
+
+
+def proposition_2(state: SteadyState, p: Parameters) -> Proposition:
+    """A tumour state E_T: conditions (48) against the spectrum of the 7x7 Jacobian there."""
+    J = jacobian(state.state, p)
+    part, growth = block(state.state, p, CE), growth_rate(J)
+    tumour = np.array([2, 3, 4, 5, 6])
+    rest = growth_rate(J[np.ix_(tumour, tumour)])
+    premise = rest < 0.0
+    found = verdict(growth, J)
+    invades = part.growth > 0.0
+    agrees = (not premise) or (found == "stable" if part.holds else not invades or found == "unstable")
+    text = "cannot invade" if part.holds else "invade"
+    return Proposition(
+        2,
+        part.holds,
+        part.growth,
+        growth,
+        agrees,
+        f"few CAR-T cells {text} (growth {part.growth:.6g} per day); along the tumour's own coordinates E_T is "
+        f"{'stable' if premise else 'not stable'} ({rest:.6g} per day)",
+    )
+
+
+# ---- with diffusion and taxis ------------------------------------------------------------------------------------
+
+
+def linearisation(u: ArrayLike, p: Parameters, k2: ArrayLike) -> Array:
+    """Eqs (1)-(7) linearised about a uniform steady state, for perturbations cos(k.x): shape (..., 7, 7), in 1/day.
+
+    J - k^2 diag(D), and +k^2 chi(A) C in the row of C and column of S: taxis goes up the gradient of S.  `k2` are
+    squared wavenumbers in 1/cm^2, or eigenvalues of minus the discrete Laplacian: the two-point flux, with any of the
+    three taxis schemes, is linearised to the same.
+    """
+    state = np.asarray(u, dtype=float)
+    k_squared = np.asarray(k2, dtype=float)[..., None, None]
+    transport = -np.diag(p.diffusivities)
+    transport[0, 4] += chemotactic_sensitivity.py_func(state[5], p) * state[0]
+    return jacobian(state, p) + k_squared * transport
+
+
+def box_wavenumbers(
+    cells: Sequence[int], lengths: Sequence[float], *, discrete: bool = False
+) -> tuple[Array, Integers]:
+    """Squared wavenumbers of a box with zero-flux walls, in 1/cm^2, growing, and a mode (nx, ny, nz) of each.
+
+    k^2 = pi^2 sum (n_i/L_i)^2 with n_i below the number of cells; with `discrete`, the eigenvalues of minus the
+    seven-point Laplacian, sum (2/h_i sin(pi n_i h_i/(2 L_i)))^2.  Equal ones (to 12 digits) are listed once.
+    """
+    axes = []
+    for n, length in zip(cells, lengths, strict=True):
+        k = np.pi * np.arange(n) / length
+        h = length / n
+        axes.append((2.0 / h * np.sin(0.5 * k * h)) ** 2 if discrete else k**2)
+    x, y, z = axes
+    k2 = x[:, None, None] + y[None, :, None] + z[None, None, :]
+    top = float(k2.max()) or 1.0
+    _, first = np.unique(np.round(k2.ravel() / top, 12), return_index=True)
+    modes: Integers = np.stack(np.unravel_index(first, k2.shape), axis=1)
+    return k2.ravel()[first], modes
+
+
+@dataclass(frozen=True)
+class Dispersion:
+    """max Re lambda(k) about a uniform steady state, over the wavenumbers of a box."""
+
+    k2: Array  # 1/cm^2, shape (n,), k = 0 first
+    modes: Integers  # shape (n, 3)
+    growth: Array  # max Re lambda, 1/day, shape (n,)
+    frequency: Array  # |Im| of that eigenvalue, 1/day, shape (n,)
+
+    @property
+    def fastest(self) -> int:
+        """Place of the wavenumber that grows fastest."""
+        return int(np.argmax(self.growth))
+
+    @property
+    def spatially_unstable(self) -> bool:
+        """Stable without space, unstable with it."""
+        return bool(self.growth[0] < 0.0 < self.growth.max())
+
+
+def dispersion(
+    state: ArrayLike, p: Parameters, cells: Sequence[int], lengths: Sequence[float], *, discrete: bool = False
+) -> Dispersion:
+    """The dispersion relation about a uniform steady state on a box's own wavenumbers.
+
+    Of more than 3000 distinct wavenumbers the higher ones are thinned out to about 3000 more.
+    """
+    k2, modes = box_wavenumbers(cells, lengths, discrete=discrete)
+    if k2.size > 2 * _ALL_WAVENUMBERS:
+        kept = np.r_[:_ALL_WAVENUMBERS, np.linspace(_ALL_WAVENUMBERS, k2.size - 1, _ALL_WAVENUMBERS).astype(int)]
+        k2, modes = k2[kept], modes[kept]
+    growth, frequency = leading(state, p, k2)
+    return Dispersion(k2, modes, growth, frequency)
+
+
+def leading(state: ArrayLike, p: Parameters, k2: ArrayLike) -> tuple[Array, Array]:
+    """Real part and |imaginary part| of the eigenvalue with the largest real part, at each k^2 (1/cm^2)."""
+    values: Complex = np.linalg.eigvals(linearisation(state, p, np.atleast_1d(k2))).astype(complex)
+    first = np.take_along_axis(values, values.real.argmax(axis=-1)[:, None], axis=-1)[:, 0]
+    growth: Array = first.real
+    frequency: Array = np.abs(first.imag)
+    return growth, frequency
+
+
+def taxis_threshold(
+    state: ArrayLike, p: Parameters, *, k2_range: tuple[float, float] = (1e-2, 1e6), largest: float = 1e6
+) -> tuple[float, float] | None:
+    """The least chi_0 at which a steady state that is stable without space turns unstable at some wavenumber, and that
+    k^2 (1/cm^2); None where that takes more than `largest`.
+
+    Steady states do not depend on chi_0.  At each k^2 the first crossing is bracketed on a logarithmic scale of chi_0
+    and bisected; the least over k^2 is refined between the neighbours of the least of 81 values.
+    """
+
+    def unstable(chi_0: float, k2: float) -> bool:
+        return bool(leading(state, p._replace(chi_0=chi_0), k2)[0][0] > 0.0)
+
+    def crossing(log_k2: float) -> float:
+        k2 = 10.0**log_k2
+        trial = np.logspace(-4.0, np.log10(largest), 41)
+        growth = [unstable(float(chi), k2) for chi in trial]
+        if not any(growth):
+            return np.inf
+        above = growth.index(True)
+        if above == 0:
+            return float(trial[0])
+        low, high = np.log(trial[above - 1]), np.log(trial[above])
+        for _ in range(40):
+            middle = 0.5 * (low + high)
+            low, high = (low, middle) if unstable(float(np.exp(middle)), k2) else (middle, high)
+        return float(np.exp(high))
+
+    logs: Array = np.linspace(np.log10(k2_range[0]), np.log10(k2_range[1]), 81)
+    found = np.array([crossing(x) for x in logs])
+    best = int(found.argmin())
+    if not np.isfinite(found[best]):
+        return None
+    around = logs[max(best - 1, 0)], logs[min(best + 1, logs.size - 1)]
+    refined = minimize_scalar(crossing, bounds=around, method="bounded", options={"xatol": 1e-8})
+    if refined.fun < found[best]:
+        return float(refined.fun), float(10.0**refined.x)
+    return float(found[best]), float(10.0 ** logs[best])

@@ -1,0 +1,363 @@
+"""Steady states of eqs (9)-(15): E_0, the tumour states E_T, and all coexistence states E_CT.
+
+Coexistence is reduced to one equation in one unknown, C.  At a given C > 0:
+
+1. eqs (11)-(12) say that growth R = r_T (1 - N/K_T) and (TA, TB) solve (P - R) TA = b TB and (Q - R) TB = a TA with
+   P = gamma C + a + d_TA, Q = b + d_TB, a = mu_AB(C), b = mu_BA(C).  As a, b >= 0, R is one of the two real roots of
+   (P - R)(Q - R) = a b, and only the smaller gives TA, TB >= 0 (Perron-Frobenius) where a b > 0.  So C fixes R,
+   hence N, and the share TA/N;
+2. eqs (14)-(15) give H and A from N; eq. (10) gives E;
+3. eq. (9), divided by C, is left: TA (rho_C/(K_C + C) - delta_CT) = m(N), where m = d_C + k_e d_E/(p_r/(1 + A) + d_E)
+   is what a functional cell is lost by, exhaustion and recovery counted in.
+
+C lies below rho_C K_T/(m(0) + delta_CT K_T) - K_C, because TA <= K_T and m grows with N; so no coexistence state exists
+where that is negative.  The zeros on that finite interval are found by bounds (`intervals.zeros`): none is missed.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+
+from .errors import InputError
+from .homogeneous import balance, jacobian, residual
+from .intervals import Interval, point, zeros
+from .parameters import Parameters
+
+Array = NDArray[np.float64]
+
+#: Without these the fields have no finite steady state.
+_NEEDED = ("lambda_S", "lambda_A", "lambda_H", "r_T")
+
+
+@dataclass(frozen=True)
+class SteadyState:
+    """A zero of eqs (9)-(15): `kind` is "E_0", "E_T" or "E_CT", `state` of shape (7,)."""
+
+    kind: str
+    state: Array
+    #: Which of its kind: "mixed", "antigen-positive", "antigen-negative"; empty for E_0.
+    phenotype: str = ""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A tumour state as the paper's formula gives it, admissible or not."""
+
+    #: "(27)" or "(28)-(30), root 1" and "2".
+    formula: str
+    state: Array
+    growth: float  # R(N*) in 1/day
+    admissible: bool
+    #: Residual of the full right-hand side in scaled units; NaN where the state is not admissible.
+    residual: float
+    #: Why it is no steady state, empty if it is one.
+    reason: str
+
+
+@dataclass(frozen=True)
+class Coexistence:
+    """All states E_CT: `states` by growing C, and how they were searched for."""
+
+    states: tuple[SteadyState, ...]
+    largest_C: float  # no coexistence state has a C above it; negative: there is none
+    boxes: int  # intervals looked at
+    #: Intervals of C that may hold further states: double zeros to rounding.  Empty: the list is proved complete.
+    open: tuple[tuple[float, float], ...]
+
+
+def check(p: Parameters) -> None:
+    """Raise InputError where a parameter leaves fields without a steady state, or CAR-T cells without a bound."""
+    for name in _NEEDED:
+        if getattr(p, name) <= 0.0:
+            raise InputError(f"parameters.{name} = {getattr(p, name):g}; accepted for steady states: greater than 0")
+    if p.p_r + p.d_E <= 0.0:
+        raise InputError("parameters.d_E = 0 with p_r = 0; accepted for steady states: one of them greater than 0")
+    if _functional_loss(0.0, p) <= 0.0:
+        raise InputError(
+            f"parameters.d_C = {p.d_C:g}, k_e0 = {p.k_e0:g}, d_E = {p.d_E:g}: CAR-T cells never die; accepted for "
+            "steady states: d_C > 0, or k_e0 > 0 and d_E > 0"
+        )
+
+
+# ---- what the fields are at a given C ----------------------------------------------------------------------------
+
+
+def switching(C: Any, p: Parameters) -> tuple[Any, Any, Any, Any]:
+    """P, Q, a, b of the tumour's equations at a given C, in 1/day; numbers or intervals."""
+    _, loss = balance((C, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0), p)
+    to_B = balance((C, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0), p)[0][3]
+    to_A = balance((C, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0), p)[0][2]
+    return loss[2], loss[3], to_B, to_A
+
+
+def microenvironment(N: Any, p: Parameters) -> tuple[Any, Any]:
+    """Stationary A and H at a burden N, eqs (22)-(23)."""
+    production, loss = balance((0.0, 0.0, N, 0.0, 0.0, 0.0, 0.0), p)
+    H = production[6] / loss[6]
+    production, loss = balance((0.0, 0.0, N, 0.0, 0.0, 0.0, H), p)
+    return production[5] / loss[5], H
+
+
+def exhaustion(N: Any, p: Parameters) -> tuple[Any, Any]:
+    """k_e and p_r/(1 + A) + d_E at the stationary A and H of a burden N, in 1/day."""
+    A, H = microenvironment(N, p)
+    production, loss = balance((1.0, 0.0, 0.0, 0.0, 0.0, A, H), p)
+    return production[1], loss[1]
+
+
+def _functional_loss(N: Any, p: Parameters) -> Any:
+    """m(N): what functional CAR-T cells are lost by, in 1/day, with E in balance."""
+    k_e, out_of_E = exhaustion(N, p)
+    return p.d_C + k_e * p.d_E / out_of_E
+
+
+def largest_C(p: Parameters) -> float:
+    """No coexistence state has a C above this."""
+    return p.rho_C * p.K_T / (_functional_loss(0.0, p) + p.delta_CT * p.K_T) - p.K_C
+
+
+def state_of(C: float, share: float, growth: float, p: Parameters) -> Array:
+    """The state with this C, share TA/N and growth R = r_T (1 - N/K_T), all else in balance; shape (7,)."""
+    N = p.K_T * (1.0 - growth / p.r_T)
+    A, H = microenvironment(N, p)
+    k_e, out_of_E = exhaustion(N, p)
+    TA = share * N
+    production, loss = balance((0.0, 0.0, TA, 0.0, 0.0, 0.0, 0.0), p)
+    return np.array([C, k_e * C / out_of_E, TA, (1.0 - share) * N, production[4] / loss[4], A, H])
+
+
+# ---- coexistence -------------------------------------------------------------------------------------------------
+
+#: Growth R and share TA/N at a given C, and where that is admissible.
+Branch = Callable[[Interval], tuple[Interval, Interval, NDArray[np.bool_]]]
+
+
+def _perron(C: Interval, p: Parameters) -> tuple[Interval, Interval, NDArray[np.bool_]]:
+    """The smaller root, with both phenotypes."""
+    P, Q, a, b = switching(C, p)
+    D = P - Q
+    root = (D.squared() + 4.0 * a * b).sqrt()
+    # Both forms hold; each is tight where the other's difference cancels.
+    above = 2.0 * b / (2.0 * b + (root + D).within(0.0, np.inf))
+    gap = (root - D).within(0.0, np.inf)
+    share = above.intersected(gap / (gap + 2.0 * a))
+    return (P + Q - root) * 0.5, share.within(0.0, 1.0), np.ones(D.value[0].shape, dtype=bool)
+
+
+def _pure(C: Interval, p: Parameters) -> tuple[Interval, Interval, NDArray[np.bool_]]:
+    """Antigen-positive cells only: where nothing turns them into the other."""
+    P = switching(C, p)[0]
+    return P, Interval.constant(1.0, C), np.ones(P.value[0].shape, dtype=bool)
+
+
+def _fed(C: Interval, p: Parameters) -> tuple[Interval, Interval, NDArray[np.bool_]]:
+    """Antigen-negative cells in balance, some turning into antigen-positive ones, none back: a = 0, P > Q."""
+    P, Q, _, b = switching(C, p)
+    D = P - Q
+    return Q, (b / (D.positive_part() + b)).within(0.0, 1.0), D.value[1] > 0.0
+
+
+def _feeding(C: Interval, p: Parameters) -> tuple[Interval, Interval, NDArray[np.bool_]]:
+    """Antigen-positive cells in balance, some turning into antigen-negative ones, none back: b = 0, Q > P."""
+    P, Q, a, _ = switching(C, p)
+    D = (Q - P).positive_part()
+    return P, (D / (D + a)).within(0.0, 1.0), (Q - P).value[1] > 0.0
+
+
+def _branches(p: Parameters) -> list[Branch]:
+    loses, recovers = p.mu_0 > 0.0 or p.nu > 0.0, p.mu_1 > 0.0
+    kinds = {
+        (True, True): [_perron],
+        (False, True): [_pure, _fed],
+        (True, False): [_feeding],
+        (False, False): [_pure],
+    }[loses, recovers]
+    return [lambda C, kind=kind: kind(C, p) for kind in kinds]  # type: ignore[misc]
+
+
+def _invasion(C: Interval, growth: Interval, share: Interval, p: Parameters) -> Interval:
+    """(K_C + C) times gain less loss of eq. (9) per functional cell: zero at coexistence.
+
+    At C = 0 its sign is that of -det J_CE(E_T), eq. (47).
+    """
+    N = ((1.0 - growth / p.r_T) * p.K_T).positive_part()
+    filling = C + p.K_C
+    return share * N * (p.rho_C - p.delta_CT * filling) - _functional_loss(N, p) * filling
+
+
+def coexistence(p: Parameters) -> Coexistence:
+    """All states E_CT of the admissible region, C > 0, TA > 0, TB >= 0; see the module's head for why all.
+
+    Raises InputError where `check` does.
+    """
+    check(p)
+    largest = largest_C(p)
+    states: list[SteadyState] = []
+    left_open: list[tuple[float, float]] = []
+    boxes = 0
+    if largest > 0.0:
+        high = largest * (1.0 + 1e-9)
+        for branch in _branches(p):
+
+            def excess(C: Interval, branch: Branch = branch) -> Interval:
+                growth, share, admissible = branch(C)
+                value = _invasion(C, growth, share, p)
+                never = Interval((value.value[0] * 0.0 - 1.0,) * 2, value.slope)
+                return value.where(admissible, never)
+
+            found = zeros(excess, 0.0, high)
+            boxes += found.boxes
+            left_open += found.open
+            for low, up in found.brackets:
+                states += _states_between(branch, excess, low, up, p)
+        if not _branches_switch(p):
+            states += _neutral(p)
+    states.sort(key=lambda s: s.state[0])
+    return Coexistence(tuple(_distinct(states, p)), largest, boxes, tuple(left_open))
+
+
+def _branches_switch(p: Parameters) -> bool:
+    return p.mu_0 > 0.0 or p.nu > 0.0 or p.mu_1 > 0.0
+
+
+def _states_between(
+    branch: Branch, excess: Callable[[Interval], Interval], low: float, high: float, p: Parameters
+) -> list[SteadyState]:
+    ends = point(excess, low), point(excess, high)
+    if ends[0] * ends[1] < 0.0:
+        C = brentq(lambda x: point(excess, x), low, high, xtol=1e-300, rtol=1e-8)  # the rest is Newton's
+    else:  # the zero is one of the ends, to rounding
+        C = (low, high)[int(abs(ends[1]) < abs(ends[0]))]
+    if C <= 0.0:
+        return []
+    with np.errstate(all="ignore"):
+        growth, share, _ = branch(Interval.variable(np.array([C]), np.array([C])))
+        R, part = (0.5 * (float(x.value[0][0]) + float(x.value[1][0])) for x in (growth, share))
+    return _polished(state_of(float(C), part, R, p), p)
+
+
+def _polished(u: Array, p: Parameters) -> list[SteadyState]:
+    """The state after Newton steps in all seven unknowns, as long as they lower the residual; none if inadmissible."""
+    best = residual(u, p)
+    for _ in range(5):
+        production, loss = balance(tuple(u), p)
+        F = np.array([P - L * v for P, L, v in zip(production, loss, u, strict=True)])
+        try:
+            trial = u - np.linalg.solve(jacobian(u, p), F)
+        except np.linalg.LinAlgError:
+            break
+        trial[u == 0.0] = 0.0  # stays on the boundary: it is invariant
+        if not (trial[0] > 0.0 and trial[2] > 0.0 and trial.min() >= 0.0 and residual(trial, p) < best):
+            break
+        u, best = trial, residual(trial, p)
+    if not (u[0] > 0.0 and u[2] > 0.0 and u.min() >= 0.0):
+        return []
+    return [SteadyState("E_CT", u, "mixed" if u[3] > 0.0 else "antigen-positive")]
+
+
+def _neutral(p: Parameters) -> list[SteadyState]:
+    """Without switching both phenotypes persist together only where killing makes up for a lower death rate."""
+    C = (p.d_TB - p.d_TA) / p.gamma if p.gamma > 0.0 else 0.0
+    N = p.K_T * (1.0 - p.d_TB / p.r_T)
+    gain = p.rho_C / (p.K_C + C) - p.delta_CT
+    if C <= 0.0 or N <= 0.0 or gain <= 0.0:
+        return []
+    share = _functional_loss(N, p) / gain / N
+    return _polished(state_of(C, share, p.d_TB, p), p) if share < 1.0 else []
+
+
+def _distinct(states: list[SteadyState], p: Parameters) -> list[SteadyState]:
+    """Without repetitions: a zero at the common end of two intervals is found on both."""
+    kept: list[SteadyState] = []
+    for state in states:
+        if not any(np.allclose(state.state, other.state, rtol=1e-9, atol=0.0) for other in kept):
+            kept.append(state)
+    return kept
+
+
+# ---- E_0 and E_T -------------------------------------------------------------------------------------------------
+
+
+def healthy() -> SteadyState:
+    """E_0, eq. (20)."""
+    return SteadyState("E_0", np.zeros(7))
+
+
+def growth_roots(p: Parameters) -> tuple[float, float]:
+    """The roots R_1 <= R_2 of the quadratic under eq. (28), in 1/day; its discriminant is (P - Q)^2 + 4 a b >= 0."""
+    P, Q, a, b = switching(0.0, p)
+    root = float(np.hypot(P - Q, 2.0 * np.sqrt(a * b)))
+    larger = 0.5 * (P + Q + root)
+    # By the product of the roots, written without cancellation.
+    product = p.d_TA * p.d_TB + p.d_TA * b + p.d_TB * a
+    return (product / larger if larger > 0.0 else 0.0), larger
+
+
+def candidates(p: Parameters) -> tuple[Candidate, ...]:
+    """The paper's tumour states: the antigen-homogeneous one, eq. (27), and the two of eqs (28)-(30).
+
+    Raises InputError where `check` does.
+    """
+    check(p)
+    alone = p.d_TA + p.mu_0
+    found = [_candidate("(27)", 1.0, alone, p)]
+    P, Q, a, b = switching(0.0, p)
+    for number, R in enumerate(growth_roots(p), 1):
+        # TB/TA of eq. (30), as TA/N = 1/(1 + TB/TA); by the form that does not cancel.
+        if a == 0.0 and b == 0.0:
+            share = np.nan
+        elif abs(P - R) > abs(Q - R):
+            share = b / (b + P - R) if b + P - R else np.inf
+        else:
+            share = (Q - R) / (a + Q - R) if a + Q - R else np.inf
+        found.append(_candidate(f"(28)-(30), root {number}", float(share), R, p))
+    return tuple(found)
+
+
+def _candidate(formula: str, share: float, growth: float, p: Parameters) -> Candidate:
+    N = p.K_T * (1.0 - growth / p.r_T)
+    reason = ""
+    if np.isnan(share):
+        reason = "no switching: nothing fixes the ratio of the phenotypes"
+    elif not N > 0.0:
+        reason = f"N* = {N:.6g} is not positive: r_T = {p.r_T:.6g} <= R = {growth:.6g}"
+    elif formula != "(27)" and not 0.0 < share < 1.0:
+        ratio = (1.0 - share) / share if share else np.inf
+        reason = f"TB/TA = {ratio:.6g} is not positive" if np.isfinite(ratio) else "TA = 0"
+    if reason:
+        return Candidate(formula, np.full(7, np.nan), growth, False, np.nan, reason)
+    u = state_of(0.0, share, growth, p)
+    error = residual(u, p)
+    if formula == "(27)" and p.mu_0 > 0.0:
+        reason = f"eq. (25) leaves dTB/dt = mu_0 TA = {p.mu_0 * u[2]:.6g} per day"
+    return Candidate(formula, u, growth, True, error, reason)
+
+
+def tumour_states(p: Parameters) -> tuple[SteadyState, ...]:
+    """All states E_T, steady states with C = 0 and a burden.
+
+    Those of the paper that are zeros of the full right-hand side, and, where nothing turns antigen-negative cells
+    into antigen-positive ones (mu_1 = 0), the antigen-negative tumour, which the paper does not list.  Without any
+    switching and with d_TA = d_TB every ratio of the phenotypes is stationary: the two pure ones are given.
+    Raises InputError where `check` does.
+    """
+    found = []
+    for candidate in candidates(p):
+        if not candidate.reason:
+            mixed = candidate.state[3] > 0.0
+            found.append(SteadyState("E_T", candidate.state, "mixed" if mixed else "antigen-positive"))
+    if p.mu_1 == 0.0 and p.r_T > p.d_TB:
+        found.append(SteadyState("E_T", state_of(0.0, 0.0, p.d_TB, p), "antigen-negative"))
+    return tuple(found)
+
+
+def steady_states(p: Parameters) -> tuple[SteadyState, ...]:
+    """E_0, all E_T and all E_CT.
+
+    Raises InputError where `check` does.
+    """
+    return (healthy(), *tumour_states(p), *coexistence(p).states)

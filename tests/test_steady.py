@@ -1,0 +1,246 @@
+"""E_0, E_T and all E_CT: true zeros of the full right-hand side, none missed."""
+
+import numpy as np
+import pytest
+from scipy.optimize import root
+
+from carmodel.errors import InputError
+from carmodel.homogeneous import jacobian, rates, reference_levels, residual
+from carmodel.parameters import PRESETS, Parameters
+from carmodel.sampling import random_parameters
+from carmodel.stability import CE, block
+from carmodel.steady import (
+    candidates,
+    coexistence,
+    growth_roots,
+    healthy,
+    largest_C,
+    state_of,
+    steady_states,
+    switching,
+    tumour_states,
+)
+
+P = PRESETS["normalised"]
+
+#: Three states E_CT beside an E_T that CAR-T cells invade, found by random search over thirtyfold ranges.
+THREE = P._replace(
+    rho_C=17.47933896928637, K_C=8.716295126169594, delta_CT=0.11402270418844496, d_C=0.0030345648021367893,
+    k_e0=0.007169224315530359, beta_A=0.07907422379485055, beta_H=0.18867191370343803, p_r=2.6306289284653537,
+    d_E=0.2769166456610198, r_T=0.10705025044293824, gamma=1.5842483553470341, mu_0=0.4420590443850506,
+    nu=0.08996026687899572, mu_1=0.2961321214888265, xi=5.022318164717936, d_TA=0.00157139552238158,
+    d_TB=0.07214867302862295, sigma_A=0.0791942460076849, sigma_M=0.6692617100064641, K_H=0.2272406406331185,
+    lambda_A=6.11924966305996, eta=0.039294011514700994, lambda_H=1.0467228169084344,
+)  # fmt: skip
+
+
+def wide_parameters(rng):
+    """Every value within a factor 30 of the normalised one."""
+    return Parameters(*(float(v * 30.0 ** rng.uniform(-1.0, 1.0)) for v in P))._replace(K_T=1.0)
+
+
+def newton_everywhere(p, starts, rng):
+    """Admissible coexistence states that a library's solver finds from random states, for comparison."""
+    level, found = reference_levels(p), []
+    for _ in range(starts):
+        C = largest_C(p) * rng.uniform() ** 3 if largest_C(p) > 0 else rng.uniform()
+        u = np.array([C, C * rng.uniform(), *rng.uniform(size=2), *(level[4:] * rng.uniform(size=3))])
+        with np.errstate(all="ignore"):
+            end = root(lambda v: rates(v, p), u, jac=lambda v: jacobian(v, p), method="hybr", tol=1e-13)
+        v = end.x
+        true_zero = np.isfinite(v).all() and v.min() >= 0.0 and v[0] > 1e-9 and v[2] > 1e-9
+        if true_zero and residual(v, p) < 1e-12:
+            found.append(v)
+    return found
+
+
+def test_normalised_set_has_one_coexistence_state():
+    found = coexistence(P)
+    assert not found.open
+    assert len(found.states) == 1
+    assert found.states[0].state == pytest.approx(
+        [0.362209, 0.267129, 0.0636207, 0.725392, 0.0636207, 0.888482, 0.435035], rel=1e-5
+    )
+
+
+def test_residuals_of_all_reported_states():
+    rng = np.random.default_rng(1)
+    sets = [*PRESETS.values(), THREE, *(random_parameters(rng) for _ in range(100))]
+    sets += [wide_parameters(rng) for _ in range(100)]
+    kinds = {"E_0": 0, "E_T": 0, "E_CT": 0}
+    for p in sets:
+        for state in steady_states(p):
+            kinds[state.kind] += 1
+            assert residual(state.state, p) < 1e-12
+            assert state.state.min() >= 0.0
+    assert min(kinds.values()) > 30, kinds
+
+
+def test_search_misses_nothing_that_random_starts_find():
+    rng = np.random.default_rng(2)
+    compared = 0
+    sets = [THREE, *(wide_parameters(rng) for _ in range(60))]
+    for p in sets:
+        states = [s.state for s in coexistence(p).states]
+        for v in newton_everywhere(p, 20, rng):
+            compared += 1
+            assert any(np.allclose(v, u, rtol=1e-6, atol=1e-9) for u in states), p
+    assert compared > 200
+
+
+def test_several_coexistence_states():
+    found = coexistence(THREE)
+    assert len(found.states) == 3
+    assert not found.open
+    assert len(newton_everywhere(THREE, 30, np.random.default_rng(3))) > 5
+
+
+def test_no_coexistence_where_cells_lose_more_than_they_gain():
+    """rho_C < delta_CT K_C: at Table 1's own values, in either reading of its units."""
+    for name in ("table1", "published_code"):
+        p = PRESETS[name]
+        assert largest_C(p) < 0.0
+        assert not coexistence(p).states
+    scaled = PRESETS["table1"]._replace(K_T=1.0, K_C=2e9 / 2.4e8, sigma_S=0.56, sigma_A=0.65, sigma_M=0.26, eta=0.12)
+    assert largest_C(scaled) < 0.0
+
+
+def test_bound_on_C_holds():
+    rng = np.random.default_rng(4)
+    for _ in range(100):
+        p = wide_parameters(rng)
+        for state in coexistence(p).states:
+            assert state.state[0] <= largest_C(p)
+
+
+def test_excess_at_zero_has_the_sign_of_the_invasion_determinant():
+    """So the number of coexistence states is odd exactly where few CAR-T cells invade E_T."""
+    rng = np.random.default_rng(5)
+    odd = 0
+    for _ in range(150):
+        p = wide_parameters(rng)
+        if largest_C(p) <= 0.0:
+            continue
+        tumour = tumour_states(p)
+        invades = bool(tumour) and block(tumour[0].state, p, CE).growth > 0.0
+        odd += invades
+        assert len(coexistence(p).states) % 2 == invades
+    assert odd > 30
+
+
+@pytest.mark.parametrize(
+    ("change", "kinds"),
+    [
+        ({}, ["mixed"]),
+        ({"d_TA": 0.03, "d_TB": 0.01}, ["mixed"]),
+        ({"mu_0": 0.0}, ["antigen-positive"]),
+        ({"mu_0": 0.0, "d_TA": 0.1}, ["antigen-positive", "mixed"]),
+        ({"mu_1": 0.0}, ["antigen-negative"]),
+        ({"mu_1": 0.0, "mu_0": 0.01, "d_TB": 0.1}, ["mixed", "antigen-negative"]),
+        ({"mu_0": 0.0, "mu_1": 0.0}, ["antigen-positive", "antigen-negative"]),
+        ({"r_T": 0.015}, []),
+        ({"d_TA": 0.0, "d_TB": 0.0}, ["mixed"]),
+    ],
+)
+def test_tumour_states(change, kinds):
+    """All zeros with C = 0 and a burden, held against random starts of a library's solver."""
+    p = P._replace(**change)
+    found = tumour_states(p)
+    assert [s.phenotype for s in found] == kinds
+    for state in found:
+        assert residual(state.state, p) < 1e-15
+    rng = np.random.default_rng(6)
+
+    def tumour(v):
+        return rates(np.array([0.0, 0.0, v[0], v[1], 0.0, 0.0, 0.0]), p)[2:4]
+
+    for _ in range(40):
+        end = root(tumour, rng.uniform(-0.2, 1.2, size=2), tol=1e-13)
+        zero = np.maximum(end.x, 0.0) if end.x.min() > -1e-9 else None
+        if end.success and zero is not None and zero.sum() > 1e-4 and np.abs(tumour(zero)).max() < 1e-12:
+            neutral = p.mu_0 == p.mu_1 == 0.0  # every ratio is stationary
+            if not neutral:
+                assert any(np.allclose(zero, s.state[2:4], atol=1e-6) for s in found), zero
+
+
+@pytest.mark.parametrize("change", [{}, {"d_TA": 0.03, "d_TB": 0.01}, {"d_TA": 0.005, "d_TB": 0.02}])
+def test_second_root_of_the_quadratic_is_never_admissible(change):
+    """Erratum 5 and its continuation to d_TA != d_TB: R_2 > max(P, Q), so TB/TA < 0 in eq. (30)."""
+    p = P._replace(**change)
+    one, two = growth_roots(p)
+    assert np.poly1d([1.0, -(p.d_TA + p.d_TB + p.mu_0 + p.mu_1), (p.d_TA + p.mu_0) * (p.d_TB + p.mu_1)
+                      - p.mu_0 * p.mu_1]).roots == pytest.approx([two, one])  # fmt: skip
+    assert one < min(p.d_TA + p.mu_0, p.d_TB + p.mu_1) < max(p.d_TA + p.mu_0, p.d_TB + p.mu_1) < two
+    if not change:
+        assert (one, two) == pytest.approx((p.d_TA, p.d_TA + p.mu_0 + p.mu_1), rel=1e-14)
+        assert tumour_states(p)[0].state[3] / tumour_states(p)[0].state[2] == pytest.approx(p.mu_0 / p.mu_1)
+    wide = p._replace(r_T=2.0)  # so that both N* are positive
+    formulas = {c.formula: c for c in candidates(wide)}
+    assert formulas["(28)-(30), root 1"].residual < 1e-15
+    assert not formulas["(28)-(30), root 2"].admissible
+    assert "TB/TA = -" in formulas["(28)-(30), root 2"].reason
+
+
+def test_antigen_homogeneous_tumour_is_no_steady_state_with_antigen_loss():
+    """Erratum 4: eq. (25) leaves mu_0 TA; and at Table 1's values N* of eq. (27) is negative."""
+    (homogeneous, *_) = candidates(P)
+    assert homogeneous.admissible
+    assert rates(homogeneous.state, P)[3] == pytest.approx(P.mu_0 * homogeneous.state[2], rel=1e-13)
+    assert np.abs(np.delete(rates(homogeneous.state, P), 3)).max() < 1e-15
+    assert "mu_0 TA" in homogeneous.reason
+    assert not candidates(PRESETS["table1"])[0].admissible
+    without = P._replace(mu_0=0.0)
+    assert candidates(without)[0].residual < 1e-15
+    assert not candidates(without)[0].reason
+
+
+def test_without_switching_both_phenotypes_need_a_balance_of_killing_and_death():
+    """mu_0 = mu_1 = nu = 0, d_TB > d_TA: one mixed state, at C = (d_TB - d_TA)/gamma."""
+    p = P._replace(mu_0=0.0, mu_1=0.0, nu=0.0, d_TA=0.01, d_TB=0.06)
+    found = coexistence(p).states
+    mixed = [s for s in found if s.phenotype == "mixed"]
+    assert len(mixed) == 1
+    assert mixed[0].state[0] == pytest.approx(0.05 / p.gamma, rel=1e-12)
+    assert [s.phenotype for s in found if s is not mixed[0]] == ["antigen-positive"]
+    for state in found:
+        assert residual(state.state, p) < 1e-15
+
+
+@pytest.mark.parametrize("change", [{"mu_0": 0.0, "nu": 0.0}, {"mu_1": 0.0, "mu_0": 0.01, "d_TB": 0.1, "gamma": 0.05}])
+def test_one_way_switching(change):
+    p = P._replace(**change)
+    found = coexistence(p)
+    assert found.states
+    assert not found.open
+    rng = np.random.default_rng(7)
+    for v in newton_everywhere(p, 60, rng):
+        assert any(np.allclose(v, s.state, rtol=1e-6, atol=1e-9) for s in found.states), v
+
+
+def test_states_balance_every_equation_but_that_of_C():
+    for C in (0.1, 0.5):
+        P_, Q, a, b = switching(C, P)
+        R = 0.5 * (P_ + Q - np.hypot(P_ - Q, 2.0 * np.sqrt(a * b)))
+        u = state_of(C, float((Q - R) / (Q - R + a)), float(R), P)
+        assert np.abs(rates(u, P)[1:]).max() < 1e-15
+        assert abs(rates(u, P)[0]) > 1e-4
+
+
+def test_healthy_state_is_the_only_one_without_tumour():
+    assert (healthy().state == 0.0).all()
+    u = np.array([0.3, 0.2, 0.0, 0.0, 0.0, 0.0, 0.0])
+    assert np.linalg.det(jacobian(u, P)[:2, :2]) > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("change", "names"),
+    [
+        ({"lambda_H": 0.0}, "lambda_H"),
+        ({"r_T": 0.0}, "r_T"),
+        ({"p_r": 0.0, "d_E": 0.0}, "d_E"),
+        ({"d_C": 0.0, "k_e0": 0.0}, "d_C"),
+    ],
+)
+def test_sets_without_isolated_states_are_refused(change, names):
+    with pytest.raises(InputError, match=names):
+        steady_states(P._replace(**change))
