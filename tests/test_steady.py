@@ -20,18 +20,9 @@ from carmodel.steady import (
     switching,
     tumour_states,
 )
+from tests.parameter_sets import THREE
 
 P = PRESETS["normalised"]
-
-#: Three states E_CT beside an E_T that CAR-T cells invade, found by random search over thirtyfold ranges.
-THREE = P._replace(
-    rho_C=17.47933896928637, K_C=8.716295126169594, delta_CT=0.11402270418844496, d_C=0.0030345648021367893,
-    k_e0=0.007169224315530359, beta_A=0.07907422379485055, beta_H=0.18867191370343803, p_r=2.6306289284653537,
-    d_E=0.2769166456610198, r_T=0.10705025044293824, gamma=1.5842483553470341, mu_0=0.4420590443850506,
-    nu=0.08996026687899572, mu_1=0.2961321214888265, xi=5.022318164717936, d_TA=0.00157139552238158,
-    d_TB=0.07214867302862295, sigma_A=0.0791942460076849, sigma_M=0.6692617100064641, K_H=0.2272406406331185,
-    lambda_A=6.11924966305996, eta=0.039294011514700994, lambda_H=1.0467228169084344,
-)  # fmt: skip
 
 
 def wide_parameters(rng):

@@ -1,0 +1,186 @@
+"""Linear growth rates with diffusion and taxis, against runs of the 3-D solvers from small cosines."""
+
+import numpy as np
+import pytest
+
+from carmodel.homogeneous import jacobian, reference_levels
+from carmodel.integrators import Strang
+from carmodel.integrators.coupled import Coupled
+from carmodel.kinetics import chemotactic_sensitivity
+from carmodel.parameters import PRESETS
+from carmodel.sampling import random_parameters
+from carmodel.spaces import BoxSpace
+from carmodel.spaces.mesh import MeshSpace, grid_mesh
+from carmodel.stability import box_wavenumbers, dispersion, growth_rate, leading, linearisation, taxis_threshold
+from carmodel.steady import coexistence, healthy, steady_states, tumour_states
+from tests.parameter_sets import CART_DIE_OUT, OSCILLATING, TAXIS_DRIVEN, THREE
+
+P = PRESETS["normalised"]
+
+#: Space, integrator and longest step by name; another integrator is tested by being listed.
+INTEGRATORS = {
+    "strang": (lambda *box: BoxSpace(*box), lambda space, p: Strang(space, p, clamp=False), 0.02),
+    "coupled": (lambda *box: MeshSpace(grid_mesh(*box)), lambda space, p: Coupled(space, p, tolerance=1e-12), 0.025),
+}
+
+CASES = {
+    "E_0, unstable": (P, "E_0", (1, 0, 0), 4.0),
+    "E_0, stable": (P._replace(D_T=0.05), "E_0", (1, 1, 0), 3.0),
+    "E_T, CAR-T cells invade": (P, "E_T", (1, 0, 0), 2.0),
+    "E_T, stable": (CART_DIE_OUT, "E_T", (0, 1, 0), 4.0),
+    "E_CT, stable": (P, "E_CT", (1, 0, 0), 4.0),
+    "E_CT, unstable by taxis": (P._replace(chi_0=20.0), "E_CT", (2, 0, 0), 2.0),
+    "E_CT, unstable by taxis at its own chi_0": (TAXIS_DRIVEN, "E_CT", (1, 0, 0), 4.0),
+}
+CELLS, LENGTHS = (24, 8, 3), (1.2, 0.9, 0.3)
+
+
+def state_named(kind, p):
+    return next(s.state for s in steady_states(p) if s.kind == kind)
+
+
+def measured(name, p, u, k2, mode, duration, cells=CELLS):
+    """The complex growth rate of the leading eigenvector times a cosine: exactly followed by its left eigenvector."""
+    make_space, make_integrator, longest = INTEGRATORS[name]
+    values, vectors = np.linalg.eig(linearisation(u, p, k2))
+    lead = values.real.argmax()
+    left = np.linalg.inv(vectors)[lead]
+    space = make_space(cells, LENGTHS)
+    cosine = np.ones(space.owned(space.zeros()).shape)
+    for x, n, length in zip(space.centres, mode, LENGTHS, strict=True):
+        cosine = cosine * np.cos(np.pi * n * x / length)
+    shape = vectors[:, lead].real
+    shape = shape / np.abs(shape / reference_levels(p)).max()
+    state = space.zeros(7)
+    for f in range(7):
+        space.owned(state[f])[...] = u[f] + 1e-5 * shape[f] * cosine
+
+    def amplitude():
+        fields = (space.owned(state[f]) - u[f] for f in range(7))
+        return left @ np.array([(field * cosine).sum() / (cosine**2).sum() for field in fields])
+
+    integrator, before = make_integrator(space, p), amplitude()
+    steps = int(np.ceil(duration / longest))
+    for _ in range(steps):
+        integrator.step(state, duration / steps)
+    after = amplitude()
+    integrator.destroy()
+    space.destroy()
+    return np.log(after / before) / duration, values[lead]
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("name", INTEGRATORS)
+def test_growth_rate_of_a_3d_run(name, case):
+    """To 1 %, for wavenumbers that grow and that decay; the wave's frequency too."""
+    p, kind, mode, duration = CASES[case]
+    u = state_named(kind, p)
+    k2 = np.pi**2 * sum((n / length) ** 2 for n, length in zip(mode, LENGTHS, strict=True))
+    found, expected = measured(name, p, u, k2, mode, duration)
+    assert (expected.real > 0.0) == ("unstable" in case or "invade" in case)
+    assert found.real == pytest.approx(expected.real, rel=0.01)
+    if abs(expected.imag) > 1e-9:
+        assert abs(found.imag) == pytest.approx(abs(expected.imag), rel=0.01)
+
+
+def test_discrete_wavenumbers_are_the_box_s_own():
+    """With the seven-point Laplacian's own eigenvalue 1 % holds on eight coarse cells, where k^2 does not do."""
+    cells, mode = (8, 2, 2), (3, 0, 0)
+    k2, modes = box_wavenumbers(cells, LENGTHS, discrete=True)
+    own = float(k2[(modes == mode).all(axis=1)][0])
+    p = P._replace(D_T=0.5)
+    u = state_named("E_0", p)
+    found, expected = measured("coupled", p, u, own, mode, 0.5, cells)
+    assert found.real == pytest.approx(expected.real, rel=0.01)
+    smooth = leading(u, p, (np.pi * 3 / LENGTHS[0]) ** 2)[0][0]
+    assert abs(smooth / found.real - 1.0) > 0.02
+
+
+def test_wavenumbers_of_a_box():
+    k2, modes = box_wavenumbers((4, 3, 2), (2.0, 1.0, 0.5))
+    assert k2[0] == 0.0
+    assert (np.diff(k2) > 0.0).all()
+    for value, mode in zip(k2, modes, strict=True):
+        assert value == pytest.approx(np.pi**2 * ((mode / np.array([2.0, 1.0, 0.5])) ** 2).sum())
+    assert k2[-1] == pytest.approx(np.pi**2 * (2.25 + 4.0 + 4.0))
+    discrete, _ = box_wavenumbers((4, 3, 2), (2.0, 1.0, 0.5), discrete=True)
+    assert discrete.max() < k2.max()
+    assert box_wavenumbers((4, 1, 1), (1.0, 1.0, 1.0))[0].size == 4
+
+
+def test_discrete_eigenvalues_are_those_of_the_diffusion_matrix():
+    space = BoxSpace((5, 4, 3), (1.0, 0.7, 0.5))
+    matrix = space.diffusion_matrix(1.0, 1.0)
+    dense = matrix.convert("dense").getDenseArray().copy() - np.eye(60)
+    matrix.destroy()
+    space.destroy()
+    eigenvalues = np.unique(np.round(np.linalg.eigvalsh(dense), 7))
+    k2, _ = box_wavenumbers((5, 4, 3), (1.0, 0.7, 0.5), discrete=True)
+    assert np.allclose(np.unique(np.round(k2, 7)), eigenvalues, atol=1e-6)
+
+
+def test_taxis_couples_C_to_S_alone():
+    u = state_named("E_CT", P)
+    with_taxis, without = (linearisation(u, P._replace(chi_0=chi), 7.0) for chi in (P.chi_0, 0.0))
+    difference = with_taxis - without
+    assert difference[0, 4] == pytest.approx(7.0 * chemotactic_sensitivity(u[5], P) * u[0], rel=1e-14)
+    difference[0, 4] = 0.0
+    assert np.abs(difference).max() == 0.0
+    assert np.abs(linearisation(u, P, 0.0) - jacobian(u, P)).max() == 0.0
+
+
+def test_without_CART_cells_space_never_destabilises():
+    """About E_0 and E_T the blocks are cooperative and taxis is silent (C = 0): growth falls with k."""
+    rng = np.random.default_rng(1)
+    k2 = np.concatenate([[0.0], np.logspace(-2, 6, 100)])
+    for _ in range(100):
+        p = random_parameters(rng)
+        for state in (healthy(), *tumour_states(p)):
+            growth, _ = leading(state.state, p, k2)
+            assert (np.diff(growth) <= 1e-12 * np.maximum(1.0, k2[1:])).all()
+
+
+def test_taxis_threshold_is_where_growth_turns_positive():
+    u = state_named("E_CT", P)
+    chi_0, k2 = taxis_threshold(u, P)
+    assert chi_0 == pytest.approx(4.0324, rel=1e-4)
+    around = np.append(k2, np.logspace(-1, 5, 400))
+    assert leading(u, P._replace(chi_0=1.001 * chi_0), around)[0].max() > 0.0
+    assert leading(u, P._replace(chi_0=0.999 * chi_0), around)[0].max() < 0.0
+    assert leading(u, P._replace(chi_0=1.001 * chi_0), k2)[1][0] > 0.1, "a wave, not a standing pattern"
+
+
+def test_taxis_threshold_none_and_own():
+    u = state_named("E_CT", TAXIS_DRIVEN)
+    found = taxis_threshold(u, TAXIS_DRIVEN)
+    assert found is not None
+    assert found[0] < TAXIS_DRIVEN.chi_0
+    frozen = P._replace(sigma_S=0.0)  # nothing to follow
+    assert taxis_threshold(coexistence(frozen).states[0].state, frozen) is None
+
+
+@pytest.mark.parametrize(("p", "unstable"), [(P, False), (P._replace(chi_0=20.0), True), (TAXIS_DRIVEN, True)])
+def test_dispersion_over_a_box(p, unstable):
+    u = state_named("E_CT", p)
+    found = dispersion(u, p, (40, 40, 40), (1.2, 1.2, 1.2))
+    assert found.k2[0] == 0.0
+    assert found.growth[0] == pytest.approx(growth_rate(jacobian(u, p)), rel=1e-12)
+    assert found.spatially_unstable == unstable
+    assert found.growth[found.fastest] == found.growth.max()
+    assert found.k2.size == found.modes.shape[0] == found.frequency.size
+
+
+def test_many_wavenumbers_are_thinned_out():
+    u = state_named("E_CT", P)
+    found = dispersion(u, P, (40, 41, 43), (1.0, 1.1, 1.3))
+    assert 5000 < found.k2.size <= 6000
+    whole = box_wavenumbers((40, 41, 43), (1.0, 1.1, 1.3))[0]
+    assert (found.k2[:3000] == whole[:3000]).all()
+    assert found.k2[-1] == whole[-1]
+
+
+def test_unstable_without_space_is_not_called_spatially_unstable():
+    u = state_named("E_CT", OSCILLATING)
+    assert not dispersion(u, OSCILLATING, (8, 8, 8), (1.0, 1.0, 1.0)).spatially_unstable
+    middle = coexistence(THREE).states[1].state
+    assert not dispersion(middle, THREE, (8, 8, 8), (1.0, 1.0, 1.0)).spatially_unstable
