@@ -1,4 +1,4 @@
-"""The commands `run`, `check`, `info` and `compare`."""
+"""The commands `run`, `check`, `info`, `compare` and `steady`."""
 
 import os
 import sys
@@ -107,6 +107,33 @@ def compare(
         close = worst <= tol  # False for nan
         print(f"largest {worst:.3e}: {'within' if close else 'above'} the tolerance of {tol:g}")
         raise typer.Exit(0 if close else 1)
+
+
+@app.command()
+def steady(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="Run file (TOML); the normalised set on 1 cm unless given.")
+    ] = None,
+    overrides: Overrides = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False,
+) -> None:
+    """Section 2.2: steady states, spectra, propositions, and stability with diffusion and taxis."""
+    import json
+
+    from .analysis import analyse_scenario, write_report
+    from .runfile import load
+
+    scenario = load(file, overrides or [])
+    try:
+        data = analyse_scenario(scenario)
+    except InputError as error:
+        raise InputError(f"{file or '--set'}: {error}") from None
+    if as_json:
+        print(json.dumps(data, indent=1, allow_nan=False))
+        return
+    from rich.console import Console
+
+    write_report(data, Console(width=None if sys.stdout.isatty() else 160))
 
 
 def main() -> NoReturn:

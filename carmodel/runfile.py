@@ -16,18 +16,24 @@ from .scenario import Scenario
 DEEPEST_BASE = 50
 
 
-def load(path: Path, overrides: Iterable[str] = ()) -> Scenario:
+#: What stands where no run file is given: the keys that have no default.
+WITHOUT_FILE: dict[str, Any] = {"space": {"cells": [40, 40, 40]}, "time": {"end": 1.0}}
+
+
+def load(path: Path | None, overrides: Iterable[str] = ()) -> Scenario:
     """Read and validate a run file; `overrides` are KEY=VALUE with dotted keys and TOML values.
+
+    Without a path: `WITHOUT_FILE`, a cube of 1 cm, and every default.
 
     Raises InputError that names the file, the key, the value and what is accepted.
     """
-    tables = _read(path, ())
+    tables = _read(path, ()) if path else _merge({}, WITHOUT_FILE)
     for override in overrides:
         _override(tables, override)
     try:
         return Scenario.model_validate(tables)
     except ValidationError as error:
-        raise InputError(f"{path}: {_first_problem(error, tables)}") from None
+        raise InputError(f"{path or '--set'}: {_first_problem(error, tables)}") from None
 
 
 def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:

@@ -220,38 +220,48 @@ def leading(state: ArrayLike, p: Parameters, k2: ArrayLike) -> tuple[Array, Arra
 def taxis_threshold(
     state: ArrayLike, p: Parameters, *, k2_range: tuple[float, float] = (1e-2, 1e6), largest: float = 1e6
 ) -> tuple[float, float] | None:
-    """The least chi_0 at which a steady state that is stable without space turns unstable at some wavenumber, and that
-    k^2 (1/cm^2); None where that takes more than `largest`.
+    """The least chi_0 at which a state that is stable without space is unstable at some wavenumber, and that k^2.
 
-    Steady states do not depend on chi_0.  At each k^2 the first crossing is bracketed on a logarithmic scale of chi_0
-    and bisected; the least over k^2 is refined between the neighbours of the least of 81 values.
+    None where that takes more than `largest`; k^2 in 1/cm^2.  Steady states do not depend on chi_0.  At each k^2 the
+    first crossing among 41 values of chi_0, spread evenly over its logarithm from 1e-4, counts; where it comes first
+    among 81 values of k^2 it is bisected, and the least refined between its neighbours.
     """
+    fixed, silent = np.asarray(state, dtype=float), p._replace(chi_0=0.0)
+    trials: Array = np.logspace(-4.0, np.log10(largest), 41)
 
-    def unstable(chi_0: float, k2: float) -> bool:
-        return bool(leading(state, p._replace(chi_0=chi_0), k2)[0][0] > 0.0)
+    def matrices(log_k2: float) -> tuple[Array, Array]:
+        """The linearisation without taxis, and what a chi_0 of 1 adds."""
+        without = linearisation(fixed, silent, 10.0**log_k2)
+        return without, linearisation(fixed, p._replace(chi_0=1.0), 10.0**log_k2) - without
+
+    def unstable(chi_0: ArrayLike, without: Array, per_unit: Array) -> NDArray[np.bool_]:
+        stack = without + np.atleast_1d(chi_0)[:, None, None] * per_unit
+        return np.linalg.eigvals(stack).real.max(axis=-1) > 0.0
+
+    def first_trial(log_k2: float) -> int:
+        crossed = unstable(trials, *matrices(log_k2))
+        return int(crossed.argmax()) if crossed.any() else trials.size
 
     def crossing(log_k2: float) -> float:
-        k2 = 10.0**log_k2
-        trial = np.logspace(-4.0, np.log10(largest), 41)
-        growth = [unstable(float(chi), k2) for chi in trial]
-        if not any(growth):
-            return np.inf
-        above = growth.index(True)
-        if above == 0:
-            return float(trial[0])
-        low, high = np.log(trial[above - 1]), np.log(trial[above])
-        for _ in range(40):
+        first = first_trial(log_k2)
+        if first in (0, trials.size):
+            return float(trials[0]) if first == 0 else np.inf
+        low, high = np.log(trials[first - 1]), np.log(trials[first])
+        pair = matrices(log_k2)
+        while high - low > 1e-10:
             middle = 0.5 * (low + high)
-            low, high = (low, middle) if unstable(float(np.exp(middle)), k2) else (middle, high)
+            low, high = (low, middle) if unstable(np.exp(middle), *pair)[0] else (middle, high)
         return float(np.exp(high))
 
     logs: Array = np.linspace(np.log10(k2_range[0]), np.log10(k2_range[1]), 81)
-    found = np.array([crossing(x) for x in logs])
-    best = int(found.argmin())
-    if not np.isfinite(found[best]):
+    firsts = np.array([first_trial(x) for x in logs])
+    if firsts.min() == trials.size:
         return None
+    hopeful = np.flatnonzero(firsts == firsts.min())
+    found = [crossing(logs[i]) for i in hopeful]
+    best = int(hopeful[int(np.argmin(found))])
     around = logs[max(best - 1, 0)], logs[min(best + 1, logs.size - 1)]
-    refined = minimize_scalar(crossing, bounds=around, method="bounded", options={"xatol": 1e-8})
-    if refined.fun < found[best]:
+    refined = minimize_scalar(crossing, bounds=around, method="bounded", options={"xatol": 1e-6})
+    if refined.fun < min(found):
         return float(refined.fun), float(10.0**refined.x)
-    return float(found[best]), float(10.0 ** logs[best])
+    return float(min(found)), float(10.0 ** logs[best])

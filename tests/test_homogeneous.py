@@ -4,7 +4,8 @@ import mpmath
 import numpy as np
 import pytest
 
-from carmodel.homogeneous import balance, jacobian, rates, reference_levels, residual, sensitivity, solve
+from carmodel import FIELDS
+from carmodel.homogeneous import absent, balance, jacobian, rates, reference_levels, residual, sensitivity, solve
 from carmodel.kinetics import production_and_loss
 from carmodel.parameters import PRESETS, TABLE_1
 from carmodel.sampling import random_parameters
@@ -102,6 +103,26 @@ def test_solution_in_table_1_s_raw_units_is_that_of_the_scaled_equations():
 
 def test_one_time_gives_the_initial_state():
     assert (solve(P, START, [3.0])[:, 0] == START).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "start", "gone"),
+    [
+        ({}, [0, 0, 0.3, 0.3, 0, 0, 0], ["C", "E"]),
+        ({}, [0, 0.1, 0.3, 0, 0, 0, 0], []),
+        ({}, [0.1, 0, 0, 0, 0.2, 0.3, 0], ["TA", "TB", "H"]),
+        ({"mu_0": 0.0, "nu": 0.0}, [0.1, 0, 0.5, 0, 0, 0, 0], ["TB"]),
+        ({"mu_0": 0.0}, [0.0, 0, 0.5, 0, 0, 0, 0], ["C", "E", "TB"]),
+        ({"mu_1": 0.0}, [0.1, 0, 0.0, 0.5, 0, 0, 0], ["TA", "S"]),
+        ({}, [0, 0, 0, 0, 0, 0, 0], list(FIELDS)),
+    ],
+)
+def test_fields_without_a_source_stay_zero_to_the_digit(change, start, gone):
+    p = P._replace(**change)
+    assert [f for f, is_gone in zip(FIELDS, absent(start, p), strict=True) if is_gone] == gone
+    states = solve(p, start, np.linspace(0.0, 1000.0, 11))
+    for name, values in zip(FIELDS, states, strict=True):
+        assert (values[1:] == 0.0).all() == (name in gone)
 
 
 def test_reference_levels_make_residuals_independent_of_units():

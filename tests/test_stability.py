@@ -1,0 +1,268 @@
+"""Spectra, the paper's blocks and propositions; verdicts held against what the ODE does."""
+
+import numpy as np
+import pytest
+
+from carmodel.homogeneous import jacobian, reference_levels, solve
+from carmodel.parameters import PRESETS
+from carmodel.sampling import random_parameters
+from carmodel.stability import (
+    CE,
+    TATB,
+    block,
+    growth_rate,
+    proposition_1,
+    proposition_2,
+    spectrum,
+    verdict,
+)
+from carmodel.steady import coexistence, growth_roots, healthy, largest_C, steady_states, tumour_states
+from tests.parameter_sets import (
+    CART_DIE_OUT,
+    MANY_CART_PERSIST,
+    OSCILLATING,
+    THREE,
+    TUMOUR_ONLY_WITH_CART,
+)
+
+P = PRESETS["normalised"]
+
+
+def sets_of_all_kinds(rng, n):
+    """Sets inside Table 1's ranges; every other one where C can persist at all, which few do."""
+    for i in range(n):
+        p = random_parameters(rng)
+        while i % 2 and largest_C(p) <= 0.0:
+            p = random_parameters(rng)
+        yield p
+
+
+def distance(u, state, p):
+    """Largest difference in reference levels."""
+    return float(np.abs((u - state) / reference_levels(p)).max())
+
+
+def perturbed(state, p, rng, size=0.01):
+    """Every field moved by up to 1 % of its reference level, upwards where it would turn negative."""
+    level = reference_levels(p)
+    sign = np.where(state > 2.0 * size * level, rng.choice([-1.0, 1.0], size=7), 1.0)
+    return state + sign * size * rng.uniform(0.1, 1.0, size=7) * level
+
+
+def what_the_ode_does(state, p, growth, rng, size):
+    """Whether a perturbation has decayed or grown after 12 times 1/|growth|: the slowest direction has told by then."""
+    start = perturbed(state, p, rng, size)
+    end = solve(p, start, [0.0, 12.0 / abs(growth)], rtol=1e-8)[:, -1]
+    before, after = distance(start, state, p), distance(end, state, p)
+    return "stable" if after < 0.5 * before else "unstable" if after > before else "?"
+
+
+def test_spectral_verdicts_agree_with_the_ode():
+    """200 random sets, every steady state of each, perturbed by 1 % in every field, admissible (no field negative).
+
+    All seven fields move, so no invariant plane (C = E = 0, T = 0) hides an unstable direction.  1 % is no small
+    perturbation where another steady state is as near, as next to r_T = R_1, where E_T leaves E_0: the run then ends
+    there.  Such disagreements must go away at a tenth of that distance.
+    """
+    rng = np.random.default_rng(1)
+    counts, explained = {}, 0
+    for p in sets_of_all_kinds(rng, 200):
+        states = [s.state for s in steady_states(p)]
+        for kind, state in ((s.kind, s.state) for s in steady_states(p)):
+            J = jacobian(state, p)
+            growth = growth_rate(J)
+            what = what_the_ode_does(state, p, growth, rng, 0.01)
+            if what != verdict(growth, J):
+                nearest = min(distance(other, state, p) for other in states if not np.array_equal(other, state))
+                assert nearest < 0.02, (kind, p)
+                what = what_the_ode_does(state, p, growth, rng, 0.1 * nearest)
+                explained += 1
+            assert what == verdict(growth, J), (kind, p)
+            counts[kind, what] = counts.get((kind, what), 0) + 1
+    assert explained < 8
+    assert counts["E_CT", "stable"] > 60, counts
+    assert counts["E_0", "unstable"] > 80, counts
+    assert counts["E_0", "stable"] > 3, counts
+    assert min(counts["E_T", "stable"], counts["E_T", "unstable"]) > 30, counts
+
+
+@pytest.mark.parametrize(
+    ("direction", "grows"),
+    [("C", False), ("E", False), ("S", False), ("A", False), ("H", False), ("TA", True), ("TB", True)],
+)
+def test_healthy_state_is_left_along_the_tumour_only(direction, grows):
+    """E_0 is unstable, but only directions with tumour cells say so: the plane TA = TB = 0 is invariant."""
+    start = np.zeros(7)
+    start[["C", "E", "TA", "TB", "S", "A", "H"].index(direction)] = 0.01
+    end = solve(P, start, [0.0, 100.0])[:, -1]
+    assert (distance(end, np.zeros(7), P) > 0.01) == grows
+    if not grows:
+        assert (end[2:4] == 0.0).all()
+
+
+def test_tumour_state_without_CART_cells_stays_without():
+    state = tumour_states(P)[0].state
+    assert block(state, P, CE).growth > 0.0
+    start = state + np.array([0.0, 0.0, 0.01, -0.01, 0.01, 0.01, 0.01])
+    end = solve(P, start, [0.0, 200.0])[:, -1]
+    assert (end[:2] == 0.0).all()
+    assert distance(end, state, P) < 1e-8
+
+
+def test_blocks_are_the_paper_s():
+    """Eqs (32), (35), (41)-(45), typed in from the paper."""
+    p, u = P, tumour_states(P)[0].state
+    A, H, TA = u[5], u[6], u[2]
+    zero = np.zeros(7)
+    assert block(zero, p, CE).matrix == pytest.approx(
+        np.array([[-(p.k_e0 + p.d_C), p.p_r], [p.k_e0, -(p.p_r + p.d_E)]]), rel=1e-14
+    )
+    assert block(zero, p, TATB).matrix == pytest.approx(
+        np.array([[p.r_T - p.d_TA - p.mu_0, p.mu_1], [p.mu_0, p.r_T - p.d_TB - p.mu_1]]), rel=1e-14
+    )
+    k_e, p_r = p.k_e0 * (1 + p.beta_A * A + p.beta_H * H), p.p_r / (1 + A)
+    a11 = p.rho_C / p.K_C * TA - p.delta_CT * TA - k_e - p.d_C
+    found = block(u, p, CE)
+    assert found.matrix == pytest.approx(np.array([[a11, p_r], [k_e, -(p_r + p.d_E)]]), rel=1e-13)
+    assert found.trace == pytest.approx(a11 - p_r - p.d_E, rel=1e-13)
+    assert found.determinant == pytest.approx(-a11 * (p_r + p.d_E) - p_r * k_e, rel=1e-13)
+    healthy_block = block(zero, p, CE)
+    assert healthy_block.determinant == pytest.approx(p.k_e0 * p.d_E + p.d_C * p.p_r + p.d_C * p.d_E, rel=1e-13)
+
+
+def test_without_CART_cells_the_spectrum_is_that_of_the_blocks():
+    """At E_0 and E_T the Jacobian is block triangular: J_CE, J_T, -lambda_S, -lambda_A, -lambda_H."""
+    rng = np.random.default_rng(2)
+    for _ in range(100):
+        p = random_parameters(rng)
+        for state in (healthy(), *tumour_states(p)):
+            u = state.state
+            parts = [np.linalg.eigvals(block(u, p, fields).matrix) for fields in (CE, TATB)]
+            expected = np.sort(np.concatenate([*parts, [-p.lambda_S, -p.lambda_A, -p.lambda_H]]).real)
+            values = spectrum(jacobian(u, p))
+            assert np.abs(values.imag).max() < 1e-6
+            assert np.abs(np.sort(values.real) - expected).max() < 1e-7
+
+
+def test_of_the_three_decay_rates_only_that_of_S_stays_at_coexistence():
+    """Erratum 6."""
+    values = spectrum(jacobian(coexistence(P).states[0].state, P))
+    assert np.abs(values + P.lambda_S).min() < 1e-14
+    assert np.abs(values + P.lambda_A).min() > 1e-3
+    assert np.abs(values + P.lambda_H).min() > 1e-3
+
+
+def test_proposition_1_against_the_spectrum():
+    rng = np.random.default_rng(3)
+    stable = 0
+    for _ in range(500):
+        p = random_parameters(rng)
+        found = proposition_1(p)
+        assert found.agrees
+        assert found.conditions == (p.r_T < growth_roots(p)[0])
+        stable += found.conditions
+    assert stable > 20
+
+
+def test_proposition_1_fails_on_its_boundary():
+    """r_T = d: condition (38) fails, but the eigenvalue is zero, not positive."""
+    p = P._replace(r_T=0.02, d_TA=0.02, d_TB=0.02)
+    found = proposition_1(p)
+    assert not found.conditions
+    assert not found.agrees
+    assert verdict(found.growth, jacobian(np.zeros(7), p)) == "neutral"
+    end = solve(p, np.array([0, 0, 1e-3, 1e-3, 0, 0, 0]), [0.0, 5000.0])[:, -1]
+    assert end[2] + end[3] < 2e-3, "the logistic term wins"
+
+
+def test_equal_death_rates_make_switching_irrelevant_to_invasion():
+    """Erratum 7: det = (r - d)(r - d - mu_0 - mu_1)."""
+    rng = np.random.default_rng(4)
+    for _ in range(100):
+        p = random_parameters(rng)
+        p = p._replace(d_TB=p.d_TA)
+        growth, d = p.r_T - p.d_TA, p.mu_0 + p.mu_1
+        found = block(np.zeros(7), p, TATB)
+        assert found.determinant == pytest.approx(growth * (growth - d), rel=1e-12, abs=1e-16)
+        assert (found.growth > 0.0) == (growth > 0.0)
+    assert proposition_1(PRESETS["table1"]).growth == pytest.approx(0.12, rel=1e-12)
+
+
+def test_healthy_can_be_stable_beside_a_tumour_that_CART_cells_keep_alive():
+    """Conditions (38) rule out tumours that start small, not all."""
+    p = TUMOUR_ONLY_WITH_CART
+    assert proposition_1(p).conditions
+    assert not tumour_states(p)
+    states = coexistence(p).states
+    assert len(states) == 2
+    upper = states[1].state
+    assert growth_rate(jacobian(upper, p)) < 0.0
+    end = solve(p, perturbed(upper, p, np.random.default_rng(1), 1e-3), [0.0, 2e4])[:, -1]
+    assert distance(end, upper, p) < 1e-6
+    assert end[2] + end[3] > 0.3
+    alone = solve(p, [0.0, 0.0, *upper[2:]], [0.0, 2e4])[:, -1]
+    assert alone[2] + alone[3] < 1e-6
+
+
+def test_proposition_2_against_the_spectrum():
+    rng = np.random.default_rng(5)
+    counts = {True: 0, False: 0}
+    for p in sets_of_all_kinds(rng, 200):
+        for state in tumour_states(p):
+            found = proposition_2(state, p)
+            assert found.agrees
+            counts[found.conditions] += 1
+    assert min(counts.values()) > 30
+
+
+def test_many_CART_cells_may_persist_where_few_cannot_invade():
+    """(48) holds and E_T is stable; so is a state E_CT with almost no tumour."""
+    p = MANY_CART_PERSIST
+    tumour = tumour_states(p)[0]
+    assert proposition_2(tumour, p).conditions
+    assert growth_rate(jacobian(tumour.state, p)) < 0.0
+    few, many = coexistence(p).states
+    assert growth_rate(jacobian(few.state, p)) > 0.0
+    assert growth_rate(jacobian(many.state, p)) < 0.0
+    end = solve(p, perturbed(many.state, p, np.random.default_rng(2), 1e-5), [0.0, 2e4])[:, -1]
+    assert distance(end, many.state, p) < 1e-7
+
+
+def test_invasion_does_not_eliminate_the_tumour():
+    """Where E_T exists E_0 repels the tumour: after invasion a burden is left, in every set."""
+    rng = np.random.default_rng(6)
+    invaded = 0
+    for p in sets_of_all_kinds(rng, 150):
+        for state in tumour_states(p):
+            assert block(np.zeros(7), p, TATB).growth > 0.0
+            if block(state.state, p, CE).growth <= 0.0:
+                continue
+            invaded += 1
+            start = state.state + np.array([1e-3, 0, 0, 0, 0, 0, 0])
+            burden = solve(p, start, np.linspace(0.0, 3000.0, 301), rtol=1e-8)[2:4].sum(axis=0)
+            assert burden[-50:].min() > 1e-3
+    assert invaded > 30
+
+
+def test_limit_cycle_around_an_unstable_coexistence_state():
+    (state,) = coexistence(OSCILLATING).states
+    lead = spectrum(jacobian(state.state, OSCILLATING))[0]
+    assert lead.real > 0.0
+    assert abs(lead.imag) > 1e-3
+    times = np.linspace(0.0, 60_000.0, 6001)
+    late = solve(OSCILLATING, state.state * 1.01, times, rtol=1e-9)[0, 4000:]
+    assert late.max() / late.min() > 1.2
+    assert late[:1000].max() == pytest.approx(late[1000:].max(), rel=0.02), "it neither grows nor dies out"
+
+
+def test_middle_one_of_three_states_is_unstable():
+    growth = [growth_rate(jacobian(s.state, THREE)) for s in coexistence(THREE).states]
+    assert [g < 0.0 for g in growth] == [True, False, True]
+
+
+def test_die_out():
+    state = tumour_states(CART_DIE_OUT)[0]
+    assert proposition_2(state, CART_DIE_OUT).conditions
+    end = solve(CART_DIE_OUT, state.state + np.array([0.3, 0, 0, 0, 0, 0, 0]), [0.0, 1500.0])[:, -1]
+    assert end[0] < 1e-9
+    assert distance(end, state.state, CART_DIE_OUT) < 1e-8
