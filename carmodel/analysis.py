@@ -244,29 +244,24 @@ def write_report(data: Data, console: Console) -> None:
 
 
 def _dispersion_table(console: Console, data: Data) -> None:
-    rows = []
-    for s in data["steady_states"]:
-        d, threshold = s["dispersion"], s["taxis_threshold"]
-        rows.append(
-            [
-                _name(s),
-                f"{d['largest_growth']:+.4g}",
-                f"{d['wavelength']:.4g}" if d["wavelength"] else "-",
-                "{},{},{}".format(*d["mode"]),
-                f"{d['frequency']:.4g}",
-                f"{d['unstable_wavenumbers']}/{d['wavenumbers']}",
-                "yes" if d["spatially_unstable"] else "no",
-                f"{threshold['chi_0']:.4g} at {threshold['wavelength']:.3g} cm" if threshold else "-",
-            ]
-        )
+    states = data["steady_states"]
+    found, thresholds = [s["dispersion"] for s in states], [s["taxis_threshold"] for s in states]
     size = " x ".join(f"{length:g}" for length in data["box"]["lengths"])
     _table(
         console,
         f"With diffusion and taxis, on the wavenumbers of a box of {size} cm",
-        ["", "growth", "wavelength", "mode", "frequency", "unstable", "by space", "chi_0"],
-        rows,
-        "growth and frequency of the fastest cos(k.x), 1/day; its wavelength, cm; unstable: how many wavenumbers are; "
-        "by space: stable at k = 0 but not at all k; chi_0: the least that destabilises, at any wavelength",
+        ["", *map(_name, states)],
+        [
+            ["largest growth", *(f"{d['largest_growth']:+.4g}" for d in found)],
+            ["its wavelength, cm", *(f"{d['wavelength']:.4g}" if d["wavelength"] else "none" for d in found)],
+            ["its mode", *("({}, {}, {})".format(*d["mode"]) for d in found)],
+            ["its frequency", *(f"{d['frequency']:.4g}" for d in found)],
+            ["unstable wavenumbers", *(f"{d['unstable_wavenumbers']} of {d['wavenumbers']}" for d in found)],
+            ["unstable by space alone", *("yes" if d["spatially_unstable"] else "no" for d in found)],
+            ["least chi_0 to destabilise", *(f"{t['chi_0']:.4g}" if t else "-" for t in thresholds)],
+            ["at a wavelength, cm, of", *(f"{t['wavelength']:.4g}" if t else "-" for t in thresholds)],
+        ],
+        "cos(k.x) that grows fastest, growth and frequency in 1/day; by space alone: stable at k = 0, not at all k",
     )
 
 

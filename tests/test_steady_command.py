@@ -1,0 +1,133 @@
+"""`carmodel steady`: a report for a person, the same as JSON for a program."""
+
+import json
+import os
+import pty
+import subprocess
+
+import numpy as np
+import pytest
+
+from carmodel import FIELDS
+from carmodel.homogeneous import jacobian, residual
+from carmodel.parameters import PRESETS, Parameters
+from carmodel.runfile import load
+from carmodel.steady import steady_states
+from tests.conftest import ROOT
+
+P = PRESETS["normalised"]
+
+
+def as_json(carmodel, *arguments):
+    answer = carmodel("steady", "--json", *arguments)
+    assert answer.code == 0, answer.err
+    return json.loads(answer.out, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+
+
+def test_json_is_the_library_s_answer(carmodel):
+    data = as_json(carmodel)
+    assert Parameters(**data["parameters"]) == P
+    states = steady_states(P)
+    assert [s["kind"] for s in data["steady_states"]] == [s.kind for s in states] == ["E_0", "E_T", "E_CT"]
+    for told, state in zip(data["steady_states"], states, strict=True):
+        u = [told["state"][f] for f in FIELDS]
+        assert u == state.state.tolist()
+        assert told["residual"] == residual(u, P) < 1e-12
+        assert told["jacobian"] == jacobian(u, P).tolist()
+        values = np.array([complex(*value) for value in told["eigenvalues"]])
+        assert np.poly(values) == pytest.approx(np.poly(jacobian(u, P)), rel=1e-9, abs=1e-12)
+        assert told["growth"] == pytest.approx(values.real.max(), abs=1e-15)
+        assert told["dispersion"]["growth_without_space"] == pytest.approx(told["growth"], rel=1e-12)
+    assert data["coexistence"]["complete"]
+    assert [s["verdict"] for s in data["steady_states"]] == ["unstable", "unstable", "stable"]
+    assert data["steady_states"][2]["taxis_threshold"]["chi_0"] == pytest.approx(4.0324, rel=1e-4)
+    assert [q["agrees"] for q in data["propositions"]] == [True, True]
+    assert [c["steady"] for c in data["tumour_formulas"]] == [False, True, False]
+    assert data["quadratic"]["discriminant"] > 0.0
+
+
+def test_report_holds_the_same_numbers(carmodel):
+    data, answer = as_json(carmodel), carmodel("steady")
+    assert answer.code == 0
+    assert not answer.err
+    assert "\x1b" not in answer.out
+    for state in data["steady_states"]:
+        for value in state["state"].values():
+            assert f"{value:.6g}" in answer.out
+        assert f"{state['growth']:+.4g}" in answer.out
+    for heading in ("Steady states", "Eigenvalues", "Blocks", "Propositions", "diffusion and taxis"):
+        assert heading in answer.out
+    assert "proved complete" in answer.out
+    assert "mu_0 TA" in answer.out
+    assert max(map(len, answer.out.splitlines())) <= 160
+
+
+def test_a_run_file_and_overrides_count(carmodel, write):
+    file = write("[space]\ncells = [6, 5, 4]\nlengths = [2.0, 1.0, 1.0]\n[time]\nend = 1\n[parameters]\nmu_0 = 0.0\n")
+    data = as_json(carmodel, file, "--set", "parameters.chi_0=20")
+    assert data["parameters"]["mu_0"] == 0.0
+    assert data["parameters"]["chi_0"] == 20.0
+    assert data["box"] == {"cells": [6, 5, 4], "lengths": [2.0, 1.0, 1.0]}
+    assert data["tumour_formulas"][0]["steady"]
+    assert as_json(carmodel, "--set", "space.lengths=[3,3,3]")["box"]["lengths"] == [3.0, 3.0, 3.0]
+
+
+def test_boxes_and_meshes(carmodel):
+    raw = as_json(carmodel, ROOT / "runs/published/raw_defaults.toml")
+    assert raw["coexistence"] == {
+        "count": 0, "largest_C": raw["coexistence"]["largest_C"], "complete": True, "open": [], "intervals": 0,
+    }  # fmt: skip
+    space = load(ROOT / "runs/published/raw_defaults.toml").space
+    n = space.cells[0]
+    wide = space.lengths[0] * n / (n - 1)
+    assert raw["box"]["lengths"][0] == pytest.approx(wide, rel=1e-12), "the walls stand half a cell outside"
+    mesh = as_json(carmodel, ROOT / "runs/barrier_mesh.toml")
+    assert mesh["box"] is None
+    assert mesh["steady_states"][0]["dispersion"] is None
+    assert any("no box" in note for note in mesh["notes"])
+    masked = as_json(carmodel, ROOT / "runs/barrier.toml")
+    assert any("D_C varies" in note for note in masked["notes"])
+    for file in ("barrier_mesh", "published/raw_defaults"):
+        assert carmodel("steady", ROOT / f"runs/{file}.toml").code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "parameters.r_T=0"], "r_T = 0; accepted"),
+        (["--set", "parameters.rT=0.1"], "did you mean 'r_T'"),
+        (["--set", "parameters.d_C=-1"], "parameters.d_C"),
+        (["nowhere.toml"], "nowhere.toml: cannot be read"),
+        (["--jason"], "--jason"),
+    ],
+)
+def test_wrong_input_is_told_in_one_line(carmodel, arguments, message):
+    answer = carmodel("steady", *arguments)
+    assert answer.code == 2
+    assert message in answer.err
+    assert answer.err.count("\n") == 1
+    assert not answer.out
+
+
+def test_terminal_gets_rules_that_fit():
+    """80 columns: no number is cut off."""
+    leader, follower = pty.openpty()
+    env = dict(os.environ) | {"COLUMNS": "80", "TERM": "xterm"}
+    command = [ROOT / ".venv/bin/carmodel", "steady"]
+    with subprocess.Popen(command, stdout=follower, stderr=follower, env=env, cwd=ROOT) as job:
+        os.close(follower)
+        text = b""
+        while True:
+            try:
+                piece = os.read(leader, 4096)
+            except OSError:
+                break
+            if not piece:
+                break
+            text += piece
+    os.close(leader)
+    assert job.returncode == 0
+    answer = text.decode()
+    assert "──" in answer
+    assert "0.0636207" in answer
+    assert "…" not in answer
