@@ -172,6 +172,14 @@ def test_second_root_of_the_quadratic_is_never_admissible(change):
     assert "TB/TA = -" in formulas["(28)-(30), root 2"].reason
 
 
+def test_second_form_of_the_ratio_has_the_wrong_sign_in_print():
+    """Eq. (30): (25) gives TB/TA = mu_0/(d_TB + mu_1 - R), not mu_0/(R - d_TB - mu_1)."""
+    u = tumour_states(P)[0].state
+    R = P.r_T * (1.0 - u[2] - u[3])
+    assert (P.d_TA + P.mu_0 - R) / P.mu_1 == pytest.approx(u[3] / u[2], rel=1e-12)
+    assert P.mu_0 / (R - P.d_TB - P.mu_1) == pytest.approx(-u[3] / u[2], rel=1e-12)
+
+
 def test_antigen_homogeneous_tumour_is_no_steady_state_with_antigen_loss():
     """Erratum 4: eq. (25) leaves mu_0 TA; and at Table 1's values N* of eq. (27) is negative."""
     (homogeneous, *_) = candidates(P)

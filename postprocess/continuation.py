@@ -1,0 +1,152 @@
+"""Steady states and their stability along one parameter: a bifurcation diagram.
+
+    .venv/bin/python postprocess/continuation.py [FILE] --parameter rho_C --range 0.1 0.9 [--log] [--show C TA TB]
+
+Branches of E_0, E_T and E_CT by pseudo-arclength continuation: thick where stable, thin and dotted where unstable;
+folds, Hopf points and branch points marked.  Several names after --parameter move together, as in
+`--parameter delta_CT gamma`.  Writes STEM.svg, STEM.png and STEM.csv, one row a point: branch, kind, special, value of
+the parameter, seven fields, largest real part and the imaginary part with it (1/day).  STEM is continuation unless
+given.
+"""
+
+import argparse
+import csv
+import sys
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.lines import Line2D
+from style import COLOURS, LABELS, save, use_style
+
+from carmodel import FIELDS
+from carmodel.continuation import Axis, Branch, diagram
+from carmodel.errors import InputError
+from carmodel.runfile import load
+
+#: Marker of each special point; shapes tell them apart without colour.
+MARKERS = {"fold": "s", "Hopf": "o", "branch point": "^"}
+
+#: Where along the parameter's range a branch is named: apart from one another.
+LABELLED_AT = {"E_0": 0.85, "E_T": 0.6, "E_CT": 0.35}
+
+SHOWN = ("C", "E", "TA", "TB", "S", "A", "H", "TA + TB")
+
+
+def shown(states: np.ndarray, name: str) -> np.ndarray:
+    """A field, or the burden, of states of shape (n, 7)."""
+    return states[:, 2] + states[:, 3] if name == "TA + TB" else states[:, FIELDS.index(name)]
+
+
+def draw(branches: list[Branch], axis: Axis, names: list[str], stem: Path) -> list[Path]:
+    """One panel for each of the names; returns the files."""
+    use_style()
+    figure, panels = plt.subplots(
+        1, len(names), figsize=(1.0 + 3.1 * len(names), 3.4), sharex=True, squeeze=False, layout="constrained"
+    )
+    for panel, name in zip(panels[0], names, strict=True):
+        for branch in branches:
+            values, y = np.array(branch.values), shown(np.array(branch.states), name)
+            stable = branch.growth < 0.0
+            for condition, style in ((stable, "-"), (~stable, ":")):
+                # A point of the other kind at either end joins the pieces.
+                joined = condition | np.r_[condition[1:], False] if style == ":" else condition
+                panel.plot(
+                    np.where(joined, values, np.nan),
+                    np.where(joined, y, np.nan),
+                    linestyle=style,
+                    linewidth=2.2 if style == "-" else 1.2,
+                    color=COLOURS[name],
+                )
+            for special in branch.special:
+                panel.plot(
+                    special.value,
+                    shown(special.state[None], name)[0],
+                    MARKERS[special.kind],
+                    color="white",
+                    markeredgecolor="black",
+                    markersize=6,
+                    zorder=3,
+                )
+            at = int(np.argmin([abs(axis.share(value) - LABELLED_AT[branch.kind]) for value in values]))
+            panel.annotate(
+                branch.kind.replace("E_", "$E_{") + "}$",
+                (values[at], y[at]),
+                textcoords="offset points",
+                xytext=(3, 4),
+                fontsize=8,
+            )
+        panel.set_title(LABELS[name], loc="left")
+        panel.set_xlabel(" = ".join(axis.names))
+        panel.set_xlim(axis.low, axis.high)
+        if axis.logarithmic:
+            panel.set_xscale("log")
+    entries = [
+        Line2D([], [], color="black", linewidth=2.2, label="stable"),
+        Line2D([], [], color="black", linewidth=1.2, linestyle=":", label="unstable"),
+    ]
+    found = {special.kind for branch in branches for special in branch.special}
+    entries += [
+        Line2D([], [], marker=marker, linestyle="", color="white", markeredgecolor="black", label=kind)
+        for kind, marker in MARKERS.items()
+        if kind in found
+    ]
+    figure.legend(handles=entries, loc="outside lower center", ncols=len(entries), frameon=False)
+    files = save(figure, stem)
+    plt.close(figure)
+    return files
+
+
+def write_table(branches: list[Branch], axis: Axis, file: Path) -> None:
+    """All points and special points as CSV."""
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        rows = csv.writer(stream)
+        rows.writerow(["branch", "kind", "special", "+".join(axis.names), *FIELDS, "growth", "frequency"])
+        for number, branch in enumerate(branches):
+            points = [
+                ("", value, u, spectrum)
+                for value, u, spectrum in zip(branch.values, branch.states, branch.spectra, strict=True)
+            ]
+            points += [(s.kind, s.value, s.state, s.eigenvalues) for s in branch.special]
+            for special, value, u, spectrum in points:
+                numbers = [value, *u, spectrum[0].real, abs(spectrum[0].imag)]
+                rows.writerow([number, branch.kind, special, *(f"{x:.17g}" for x in numbers)])
+
+
+def main() -> int:
+    """Draw what the command line asks for."""
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("file", metavar="FILE", type=Path, nargs="?", help="run file")
+    arguments.add_argument("--parameter", metavar="NAME", nargs="+", required=True, help="names of Table 1")
+    arguments.add_argument("--range", metavar=("FROM", "TO"), type=float, nargs=2, required=True)
+    arguments.add_argument("--log", action="store_true", help="logarithmic scale")
+    arguments.add_argument("--show", nargs="+", choices=SHOWN, default=["C", "TA", "TB"], help="what to draw")
+    arguments.add_argument("--seeds", type=int, default=9, help="values at which all states are looked for")
+    arguments.add_argument("--out", metavar="STEM", type=Path, default=Path("continuation"))
+    arguments.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="as of carmodel run")
+    chosen = arguments.parse_args()
+    try:
+        p = load(chosen.file, chosen.set).parameters.values
+        axis = Axis(p, tuple(chosen.parameter), *chosen.range, logarithmic=chosen.log)
+        if not chosen.out.parent.is_dir():
+            raise InputError(f"--out {chosen.out}: accepted: a name in a folder that is there")
+        if chosen.seeds < 2:
+            raise InputError(f"--seeds {chosen.seeds}; accepted: 2 or more")
+        branches = diagram(axis, chosen.seeds)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    table = chosen.out.with_name(chosen.out.name + ".csv")
+    files = [*draw(branches, axis, chosen.show, chosen.out), table]
+    write_table(branches, axis, table)
+    for branch in branches:
+        end = " to ".join(f"{value:.6g}" for value in (branch.values[0], branch.values[-1]))
+        print(f"{branch.kind} {branch.phenotype}".strip() + f": {end} ({branch.ends[0]}; {branch.ends[1]})")
+        for special in branch.special:
+            print(f"  {special.kind} at {' = '.join(axis.names)} = {special.value:.10g}")
+    print(*files, sep="\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
