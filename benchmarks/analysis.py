@@ -156,9 +156,9 @@ def main() -> None:
         "parameter set.\n\n"
         f"Every statement of the paper's section 2.2 and of Propositions 1-2, judged on the full system: on the "
         f"normalised set, Table 1, and {chosen.sets} random sets inside Table 1's ranges (`carmodel/sampling.py`; "
-        'every other one where CAR-T cells can persist at all).  "Outside" are sets within a factor 30 of the normalised '
-        "one (`tests/parameter_sets.py`).  R_1 <= R_2 are the roots of the quadratic under eq. (28), residuals are in "
-        "scaled units, rates in 1/day.\n\n"
+        'every other one where CAR-T cells can persist at all).  "Outside" are sets within a factor 30 of the '
+        "normalised one (`tests/parameter_sets.py`).  R_1 <= R_2 are the roots of the quadratic under eq. (28), "
+        "residuals are in scaled units, rates in 1/day.\n\n"
         f"{statements(chosen.sets)}\n\n"
         "## The spectrum against the equations\n\n"
         "Each steady state, moved by up to 1 % of the reference level in every field, upwards where a field is zero, "
