@@ -1,5 +1,8 @@
 """Bounds hold, and `zeros` misses none."""
 
+from fractions import Fraction
+
+import mpmath
 import numpy as np
 import pytest
 
@@ -38,9 +41,39 @@ def test_bounds_hold_values_and_slopes(name):
     assert (tight.value[1] - tight.value[0]).max() < 1e-13
 
 
-def test_bounds_of_a_number_are_not_the_rounded_number():
-    third = Interval.variable(np.array([1.0]), np.array([1.0])) / 3.0
-    assert third.value[0][0] < 1.0 / 3.0 < third.value[1][0]
+EXACT = {
+    "sum": (lambda x, y: x + y, lambda x, y: x + y),
+    "difference": (lambda x, y: x - y, lambda x, y: x - y),
+    "product": (lambda x, y: x * y, lambda x, y: x * y),
+    "quotient": (lambda x, y: x / y, lambda x, y: x / y),
+    "square": (lambda x, y: x.squared(), lambda x, y: x * x),
+    "sum with a number": (lambda x, y: x + 0.1, lambda x, y: x + Fraction(0.1)),
+    "product with a number": (lambda x, y: x * 0.1, lambda x, y: x * Fraction(0.1)),
+    "quotient by a number": (lambda x, y: x / 3.0, lambda x, y: x / 3),
+}
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_bounds_hold_what_rounding_would_lose(name):
+    """Of single numbers, against rational arithmetic: the exact value lies within, and seldom is a floating one."""
+    bounds, exact = EXACT[name]
+    rng = np.random.default_rng(2)
+    x, y = rng.uniform(0.1, 3.0, size=(2, 200))
+    found = bounds(Interval.variable(x, x), Interval.variable(y, y))
+    for low, high, a, b in zip(*found.value, x, y, strict=True):
+        value = exact(Fraction(a), Fraction(b))
+        assert Fraction(low) < value < Fraction(high)
+        assert high - low < 1e-14
+
+
+def test_bounds_of_roots_and_exponentials():
+    x = np.random.default_rng(3).uniform(0.1, 3.0, size=200)
+    root, power = Interval.variable(x, x).sqrt(), Interval.variable(x, x).exp()
+    with mpmath.workdps(40):
+        for number, a, b, c, d in zip(x, *root.value, *power.value, strict=True):
+            assert a < mpmath.sqrt(number) < b
+            assert c < mpmath.exp(number) < d
+            assert max(b - a, d - c) < 1e-13
 
 
 def test_squares_and_positive_parts_on_both_sides_of_zero():

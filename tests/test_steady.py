@@ -86,6 +86,21 @@ def test_several_coexistence_states():
     assert len(newton_everywhere(THREE, 30, np.random.default_rng(3))) > 5
 
 
+def test_other_units_give_the_same_states():
+    """Densities in cells per cm^3, where rates reach 1e8 per day: exact changes of variables."""
+    for p in (P, THREE):
+        density, chemoattractant = 2.4e8, 3.0e5
+        raw = p.rescaled(1.0 / density, 1.0 / chemoattractant)
+        unit = np.array([density] * 4 + [chemoattractant, 1.0, 1.0])
+        here, there = steady_states(p), steady_states(raw)
+        assert [s.kind for s in here] == [s.kind for s in there]
+        for one, other in zip(here, there, strict=True):
+            assert other.state / unit == pytest.approx(one.state, rel=1e-10)
+            assert residual(other.state, raw) < 1e-12
+            values = np.sort_complex(np.linalg.eigvals(jacobian(other.state, raw)))
+            assert values == pytest.approx(np.sort_complex(np.linalg.eigvals(jacobian(one.state, p))), rel=1e-7)
+
+
 def test_no_coexistence_where_cells_lose_more_than_they_gain():
     """rho_C < delta_CT K_C: at Table 1's own values, in either reading of its units."""
     for name in ("table1", "published_code"):
