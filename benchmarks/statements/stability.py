@@ -291,6 +291,6 @@ def space(n: int) -> Finding:
         f"stable E_CT diffusion alone destabilises {diffusion}, taxis at their own chi_0 {own}; a larger chi_0 does, "
         f"as waves: from {normal[0]:.3g} on with the normalised set (own {P.chi_0:.2g}; wavelength "
         f"{2 * np.pi / np.sqrt(normal[1]):.2f} cm), from {least[0]:.3g} on in the random sets, "
-        f"{least[0] / least[1].chi_0:.0f} times that set's own.  Outside Table 1's ranges a set's own taxis suffices: "
+        f"{least[0] / least[1].chi_0:.1f} times that set's own.  Outside Table 1's ranges a set's own taxis suffices: "
         f"growth {growth.max():+.3f}, frequency {frequency[growth.argmax()]:.2f} per day",
     )

@@ -114,7 +114,9 @@ def determinant_28(n: int) -> Finding:
         R = p.r_T * (1.0 - state.state[2:4].sum() / p.K_T)
         a, b, c, d = R - p.d_TA - p.mu_0, p.mu_1, p.mu_0, R - p.d_TB - p.mu_1
         worst = max(worst, abs(a * d - b * c))
-    return Finding(decide(worst < 1e-14), f"|determinant (28)| <= {worst:.0e} at the E_T of {len(tumours(n))} sets")
+    return Finding(
+        decide(worst < 1e-14), f"the determinant (28) is zero to {worst:.0e} at the E_T of {len(tumours(n))} sets"
+    )
 
 
 def discriminant(n: int) -> Finding:
