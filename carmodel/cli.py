@@ -1,4 +1,4 @@
-"""The commands `run`, `check`, `info`, `compare` and `steady`."""
+"""The commands `run`, `sweep`, `check`, `info`, `compare`, `steady` and `claims`."""
 
 import os
 import sys
@@ -22,6 +22,9 @@ RunFile = Annotated[Path, typer.Argument(metavar="FILE", help="Run file (TOML)."
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Replace a key, as in space.cells=[20,20,20]."),
+]
+Jobs = Annotated[
+    int | None, typer.Option(metavar="N", min=1, help="Runs at a time, one core each; as many as cores unless given.")
 ]
 
 
@@ -56,6 +59,29 @@ def run(
     from .launch import launch  # brings in MPI and PETSc, which the other commands do without
 
     raise typer.Exit(launch(file, Path(out or f"results/{file.stem}"), overrides or [], petsc or [], quiet))
+
+
+@app.command()
+def sweep(
+    file: RunFile,
+    jobs: Jobs = None,
+    out: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Folder of the run directories; results unless given.")
+    ] = None,
+    overrides: Overrides = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+) -> None:
+    """Simulate all runs of a file with a table [sweep], each in a process of its own."""
+    if out == "":
+        raise InputError("--out: is empty; accepted: a folder")
+    _refuse_mpi("sweep")
+    from .batch import cores, make
+    from .sweep import expand
+
+    folder, runs = Path(out or "results"), expand(file, overrides or [])
+    made = make(runs, folder, jobs or cores(), quiet)
+    for name in runs:
+        print(f"{'made' if name in made else 'was there'}  {folder / name}")
 
 
 @app.command()
@@ -134,6 +160,56 @@ def steady(
     from rich.console import Console
 
     write_report(data, Console(width=None if sys.stdout.isatty() else 160))
+
+
+@app.command()
+def claims(
+    section: Annotated[
+        list[str] | None, typer.Option(metavar="S", help="3.1, 3.2, 3.3, 3.4 or ABS (the abstract); all unless given.")
+    ] = None,
+    runs: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Folder of the runs; results/paper unless given.")
+    ] = None,
+    json_file: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write the verdicts as JSON.")] = None,
+    jobs: Jobs = None,
+    overrides: Overrides = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+) -> None:
+    """Judge every statement of the paper's section 3, making the runs that are missing; exit 1 if any fails."""
+    _refuse_mpi("claims")
+    from . import claims as paper
+    from .batch import cores, make
+
+    chosen = section or list(paper.SECTIONS)
+    if unknown := [name for name in chosen if name not in paper.SECTIONS]:
+        raise InputError(f"--section {unknown[0]}: accepted: {', '.join(paper.SECTIONS)}")
+    if runs == "" or json_file == "":
+        raise InputError(f"{'--runs' if runs == '' else '--json'}: is empty; accepted: a name")
+    if json_file:
+        _check_writable(Path(json_file))
+    folder = paper.folder_for(Path(runs or "results/paper"), overrides or [])
+    scenarios = paper.experiments(chosen, overrides or [])
+    make(scenarios, folder, jobs or cores(), quiet)
+    observed = {name: paper.ObservedRun(folder / name) for name in scenarios}
+    verdicts = [paper.judge(statement, observed) for statement in paper.statements(chosen)]
+    from rich.console import Console
+
+    paper.write_table(verdicts, Console(width=None if sys.stdout.isatty() else 160))
+    print(f"runs: {folder}")
+    if json_file:
+        paper.write_json(verdicts, Path(json_file))
+    raise typer.Exit(0 if all(verdict.holds for verdict in verdicts) else 1)
+
+
+def _check_writable(file: Path) -> None:
+    """Before hours of runs."""
+    if file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise InputError(f"--json {file}: cannot be written; accepted: a file in a folder to write in")
+
+
+def _refuse_mpi(command: str) -> None:
+    if any(name in os.environ for name in LAUNCHED):
+        raise InputError(f"{command}: starts processes of its own; accepted: without mpirun or srun, with --jobs N")
 
 
 def main() -> NoReturn:

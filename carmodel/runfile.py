@@ -15,6 +15,8 @@ from .scenario import Scenario
 #: Run files on top of one another; far more than anyone means.
 DEEPEST_BASE = 50
 
+#: The table of a run file that makes many runs of it (`sweep.py`).
+SWEEP = "sweep"
 
 #: What stands where no run file is given: the keys that have no default.
 WITHOUT_FILE: dict[str, Any] = {"space": {"cells": [40, 40, 40]}, "time": {"end": 1.0}}
@@ -27,13 +29,32 @@ def load(path: Path | None, overrides: Iterable[str] = ()) -> Scenario:
 
     Raises InputError that names the file, the key, the value and what is accepted.
     """
-    tables = _read(path, ()) if path else _merge({}, WITHOUT_FILE)
+    tables = read(path, overrides)
+    if SWEEP in tables:
+        raise InputError(f"{path or '--set'}: {SWEEP}: makes many runs of one file; accepted by: carmodel sweep")
+    return validated(tables, path or "--set")
+
+
+def read(path: Path | None, overrides: Iterable[str] = ()) -> dict[str, Any]:
+    """The tables of a run file as they stand, merged with its base and the overrides, files located.
+
+    Raises InputError where they cannot be read.
+    """
+    tables = _read(path, ()) if path else merged({}, WITHOUT_FILE)
     for override in overrides:
         _override(tables, override)
+    return tables
+
+
+def validated(tables: dict[str, Any], source: Path | str) -> Scenario:
+    """The scenario of a run file's tables.
+
+    Raises InputError that names `source`, the key, the value and what is accepted.
+    """
     try:
         return Scenario.model_validate(tables)
     except ValidationError as error:
-        raise InputError(f"{path or '--set'}: {_first_problem(error, tables)}") from None
+        raise InputError(f"{source}: {_first_problem(error, tables)}") from None
 
 
 def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
@@ -48,28 +69,38 @@ def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
         raise InputError(f"{path}: cannot be read: {error.strerror}; accepted: a run file (TOML)") from None
     except (ValueError, RecursionError) as error:  # TOML's own errors are ValueErrors
         raise InputError(f"{str(path)!r}: not a TOML file: {error}") from None
-    _locate_files(tables, path.parent)
+    locate_files(tables, path.parent)
     base = tables.pop("base", None)
     if base is None:
         return tables
     if not isinstance(base, str):
         raise InputError(f"{path}: base = {base!r}; accepted: the name of a run file")
-    return _merge(_read(path.parent / base, (*above, path)), tables)
+    return merged(_read(path.parent / base, (*above, path)), tables)
 
 
-def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """Table by table; a table of another `kind` or `shape` has other keys, and replaces the one below it whole."""
-    merged = dict(below)
+def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """One run file's tables on top of another's, table by table.
+
+    A table of another `kind` or `shape` has other keys, and replaces the one below it whole.
+    """
+    result = dict(below)
     for key, value in above.items():
-        under = merged.get(key)
-        merged[key] = value
+        under = result.get(key)
+        result[key] = value
         if isinstance(value, dict) and isinstance(under, dict):
             same = all(value.get(tag, under.get(tag)) == under.get(tag) for tag in ("kind", "shape"))
-            merged[key] = _merge(under, value) if same else value
-    return merged
+            result[key] = merged(under, value) if same else value
+    return result
 
 
-def _locate_files(tables: dict[str, Any], folder: Path) -> None:
+def under_key(key: str, value: Any) -> dict[str, Any]:
+    """The tables in which a dotted key has a value."""
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return dict(value)
+
+
+def locate_files(tables: dict[str, Any], folder: Path) -> None:
     """Make the names of volumes absolute: as seen from the run file, else from the current folder."""
 
     def locate(table: object, key: str) -> None:
@@ -85,6 +116,11 @@ def _locate_files(tables: dict[str, Any], folder: Path) -> None:
         locate(space, "mesh")
     for field in FIELDS:
         locate(tables.get("initial"), field)
+    sweep = tables.get(SWEEP)
+    for axis in sweep.values() if isinstance(sweep, dict) else ():
+        for case in axis.values() if isinstance(axis, dict) else ():
+            if isinstance(case, dict):
+                locate_files(case, folder)
 
 
 def _is_there(path: Path) -> bool:
@@ -107,12 +143,9 @@ def _override(tables: dict[str, Any], override: str) -> None:
         value = text.strip()  # a word without quotes, as shells leave it
         if value.startswith(("[", "{", "'", '"')) or not value or "\n" in value or len(value) > 1000:
             raise InputError(f"--set {override}: not a TOML value: {error}") from None
-    *parents, last = key.strip().split(".")
-    change: dict[str, Any] = {last: value}
-    for parent in reversed(parents):
-        change = {parent: change}
-    _locate_files(change, Path())
-    for name, table in _merge(tables, change).items():
+    change = under_key(key.strip(), value)
+    locate_files(change, Path())
+    for name, table in merged(tables, change).items():
         tables[name] = table
 
 

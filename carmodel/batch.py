@@ -1,0 +1,247 @@
+"""Many runs in processes of their own, a few at a time; what is there already is not made again."""
+
+import fcntl
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import monotonic, sleep
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from .errors import InputError, NumericsError
+from .launch import OUTPUTS
+from .results import RunDirectory
+from .runfile import load
+from .scenario import Scenario
+
+#: Seconds between looks at the processes.
+PERIOD = 0.2
+
+_COMMAND = [sys.executable, "-c", "from carmodel.cli import main; main()", "run"]
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def make(runs: Mapping[str, Scenario], folder: Path, jobs: int, quiet: bool = False) -> list[str]:
+    """Make the runs that are missing in `folder`, at most `jobs` at once on one core each; return their names.
+
+    A run is there where its directory, `folder`/name, holds a finished one of the same scenario.  One that was stopped,
+    failed or killed is made anew; of its directory only what carmodel writes is removed.
+
+    Raises InputError before anything is made when a directory holds another scenario, or one that is being made; and
+    after all others are made, NumericsError when runs failed.  On SIGINT, SIGTERM and SIGHUP the runs are stopped, each
+    saving its volume, and SystemExit tells the signal.
+    """
+    missing = {name: scenario for name, scenario in runs.items() if not _is_there(folder / name, scenario)}
+    if not missing:
+        return []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written: {error.strerror}; accepted: a folder to write in") from None
+    with _alone_in(folder), TemporaryDirectory(prefix="carmodel-") as scratch:
+        for name, scenario in missing.items():
+            if not _is_there(folder / name, scenario):  # again: now nobody else makes any
+                _clear(folder / name)
+        Batch(missing, folder, Path(scratch), quiet).make(jobs)
+    return list(missing)
+
+
+def _is_there(out: Path, scenario: Scenario) -> bool:
+    """Whether a finished run of the scenario is in `out`.  Raises InputError where something else is."""
+    refusal = (
+        f"{out}: holds another run ({{}}); accepted: this run's directory, or none: move it or choose another folder"
+    )
+    if not (out / "run.toml").exists():
+        if held := [name for name in OUTPUTS if (out / name).exists()]:
+            raise InputError(refusal.format(held[0]))
+        return False
+    try:
+        other = load(out / "run.toml").tables()
+    except InputError:
+        raise InputError(refusal.format("run.toml cannot be read")) from None
+    if difference := _difference(other, scenario.tables()):
+        raise InputError(refusal.format(difference))
+    if not (out / "manifest.json").is_file():
+        return False
+    manifest = RunDirectory(out).manifest
+    status, process = str(manifest.get("status")), manifest.get("pid")
+    if status == "running" and manifest.get("host") == os.uname().nodename and _is_alive(process):
+        raise InputError(f"{out}: is being made by process {process}; accepted: when that has ended")
+    return status == "finished"
+
+
+def _difference(one: Any, other: Any, key: str = "") -> str:
+    """The first key in which two run files differ, with both values; the title says nothing about a run."""
+    if not (isinstance(one, dict) and isinstance(other, dict)):
+        return "" if one == other else f"{key} = {one!r}, here {other!r}"
+    keys = sorted({*one, *other} - (set() if key else {"title"}))
+    differences = (_difference(one.get(name), other.get(name), f"{key}.{name}".lstrip(".")) for name in keys)
+    return next((difference for difference in differences if difference), "")
+
+
+def _is_alive(process: object) -> bool:
+    try:
+        os.kill(int(str(process)), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _clear(out: Path) -> None:
+    """Remove what a run that did not finish has written, and nothing else."""
+    for name in OUTPUTS:
+        if (out / name).is_dir():
+            shutil.rmtree(out / name)
+        else:
+            (out / name).unlink(missing_ok=True)
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Hold the folder against another batch; file systems without locks do without."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise InputError(f"{folder}: another carmodel is making runs there; accepted: when that has ended") from None
+    except OSError:
+        pass
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+@dataclass
+class Job:
+    """A run that is being made."""
+
+    name: str
+    out: Path
+    end: float
+    process: subprocess.Popen[bytes]
+    complaints: Path
+    bar: TaskID | None = None
+    began: float = field(default_factory=monotonic)
+
+    def time_reached(self) -> float:
+        """Simulated days, as the manifest has them."""
+        with suppress(OSError, ValueError, KeyError):
+            return float(json.loads((self.out / "manifest.json").read_text(encoding="utf-8"))["t"])
+        return 0.0
+
+    def complaint(self) -> str:
+        """What the process said last."""
+        return (
+            self.complaints.read_text(encoding="utf-8", errors="replace").strip() or f"code {self.process.returncode}"
+        )
+
+
+class Batch:
+    """Runs on their way."""
+
+    def __init__(self, runs: Mapping[str, Scenario], folder: Path, scratch: Path, quiet: bool) -> None:
+        self._waiting = list(runs.items())
+        self._count, self._folder, self._scratch, self._quiet = len(runs), folder, scratch, quiet
+        self._running: list[Job] = []
+        self._done = 0
+        self._failed: dict[str, str] = {}
+        self._signal = 0
+        self._bars: Progress | None = None
+
+    def make(self, jobs: int) -> None:
+        """Make all, at most `jobs` at once."""
+        with ExitStack() as stack:
+            stack.enter_context(self._signals())
+            stack.callback(self._stop)
+            if not self._quiet and sys.stderr.isatty():
+                columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[unit]}"))
+                bars = Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True)
+                self._bars = stack.enter_context(bars)
+                self._all = self._bars.add_task("runs", total=self._count, unit=f"of {self._count}")
+            while (self._waiting or self._running) and not self._signal:
+                while self._waiting and len(self._running) < jobs:
+                    self._start(*self._waiting.pop(0))
+                sleep(PERIOD)
+                for job in list(self._running):
+                    self._look_at(job)
+        if self._signal:
+            raise SystemExit(128 + self._signal)
+        if self._failed:
+            name, complaint = next(iter(self._failed.items()))
+            raise NumericsError(f"{len(self._failed)} of {self._count} runs failed: {name}: {complaint}")
+
+    def _start(self, name: str, scenario: Scenario) -> None:
+        file = self._scratch / f"{len(self._waiting)}.toml"
+        file.write_text(scenario.toml(), encoding="utf-8")
+        out, complaints = self._folder / name, file.with_suffix(".txt")
+        with complaints.open("wb") as stream:
+            process = subprocess.Popen(
+                [*_COMMAND, str(file), "--out", str(out), "--quiet"],
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=stream,
+                # This process may have started MPI, which marks the C environment: Python's copy is from before.
+                env=dict(os.environ) | {"OMP_NUM_THREADS": "1"},
+                start_new_session=True,  # a terminal's ^C is ours to pass on
+            )
+        job = Job(name, out, scenario.time.end, process, complaints)
+        if self._bars:
+            job.bar = self._bars.add_task(name, total=job.end, unit="")
+        self._running.append(job)
+
+    def _look_at(self, job: Job) -> None:
+        code = job.process.poll()
+        if self._bars and job.bar is not None:
+            t = job.time_reached()
+            self._bars.update(job.bar, completed=t, unit=f"t = {t:g} of {job.end:g} days")
+        if code is None:
+            return
+        self._running.remove(job)
+        self._done += 1
+        if code == 1:  # a bug of ours
+            raise RuntimeError(f"{job.name}:\n{job.complaint()}")
+        if code:
+            self._failed[job.name] = job.complaint().splitlines()[-1]
+        if self._bars and job.bar is not None:
+            self._bars.remove_task(job.bar)
+            self._bars.advance(self._all)
+        elif not self._quiet:
+            how = "failed" if code else "made"
+            seconds = monotonic() - job.began
+            print(f"{how} {job.name} in {seconds:.0f} s ({self._done} of {self._count})", file=sys.stderr, flush=True)
+
+    def _stop(self) -> None:
+        """End what still runs, and wait for it."""
+        for job in self._running:
+            job.process.terminate()
+        for job in self._running:
+            job.process.wait()
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        def note(number: int, _frame: object) -> None:
+            self._signal = number
+
+        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
