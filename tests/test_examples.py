@@ -9,7 +9,7 @@ import pyvista
 
 from carmodel import FIELDS
 from carmodel.results import RunDirectory
-from carmodel.runfile import load
+from carmodel.sweep import expand
 from tests.conftest import ROOT
 
 #: Coarse and short; the numbers below are its own.
@@ -18,7 +18,8 @@ SHORT = ("--quiet", "--set", "space.cells=[12,12,12]", "--set", "time.end=2", "-
 
 @pytest.mark.parametrize("file", sorted((ROOT / "runs").rglob("*.toml")), ids=lambda path: path.stem)
 def test_run_files_are_valid(file):
-    assert load(file).title
+    for scenario in expand(file, []).values():
+        assert scenario.title
 
 
 @pytest.fixture(scope="module")

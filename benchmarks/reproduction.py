@@ -1,0 +1,237 @@
+"""What of the paper comes out: its statements by grid and integrator, Table 1 as it stands, errata with figures.
+
+    .venv/bin/python -m benchmarks.reproduction            # prints
+    .venv/bin/python -m benchmarks.reproduction --write    # and renews docs/reproduction.md
+
+Makes what is missing of 28 runs for each of the settings, in results/ unless `--runs` says otherwise: 6 GB, and some
+two hours on two cores.  `--settings` chooses some of them.
+"""
+
+import argparse
+from math import ceil, floor
+from pathlib import Path
+
+import numpy as np
+
+from carmodel import FIELDS, batch, claims
+from carmodel.claims.statement import Verdict
+from carmodel.parameters import PRESETS, TABLE_1
+from carmodel.results import RunDirectory
+from carmodel.steady import growth_roots, steady_states
+from carmodel.sweep import expand
+
+ROOT = Path(__file__).parents[1]
+
+#: The document, with `@NAME@` where a part made here belongs.
+TEMPLATE = Path(__file__).with_suffix(".md")
+
+#: Overrides of the run files by the name of the setting.
+SETTINGS: dict[str, list[str]] = {
+    "imex, 40^3": [],
+    "strang, dt = 0.01, 40^3": ["integrator.kind=strang", "integrator.dt=0.01"],
+    "imex, 56^3": ["space.cells=[56,56,56]"],
+    "imex, 16^3": ["space.cells=[16,16,16]"],
+}
+
+Judged = dict[str, dict[str, Verdict]]
+
+
+def judged(names: list[str], folder: Path, jobs: int) -> tuple[Judged, dict[str, dict[str, claims.ObservedRun]]]:
+    """Verdicts by setting and number, and the runs they were measured on."""
+    verdicts, observed = {}, {}
+    for name in names:
+        scenarios = claims.experiments(claims.SECTIONS, SETTINGS[name])
+        place = claims.folder_for(folder, SETTINGS[name])
+        batch.make(scenarios, place, jobs)
+        runs = observed[name] = {run: claims.ObservedRun(place / run) for run in scenarios}
+        verdicts[name] = {s.number: claims.judge(s, runs) for s in claims.statements()}
+        print(f"{name}: {claims.tally(list(verdicts[name].values()))}", flush=True)
+    return verdicts, observed
+
+
+def summary_table(verdicts: Judged) -> str:
+    """One line a setting."""
+    lines = ["| setting | command | result |", "|---|---|---|"]
+    for name, found in verdicts.items():
+        options = "".join(f" --set {text}" for text in SETTINGS[name])
+        lines.append(f"| {name} | `carmodel claims{options}` | {claims.tally(list(found.values()))} |")
+    return "\n".join(lines)
+
+
+def tightest(verdict: Verdict) -> int:
+    """Index of the condition with the least room, relative to the larger of figure and threshold."""
+    room = [c.margin / max(abs(c.value), abs(c.threshold), 1e-300) if c.margin else 0.0 for c in verdict.conditions]
+    return int(np.argmin(room))
+
+
+def statement_table(verdicts: Judged) -> str:
+    """Of each statement, the condition with the least room in the first setting, measured in all."""
+    lines = [
+        f"| no. | the paper says | measured | asked | {' | '.join(verdicts)} |",
+        "|---" * (4 + len(verdicts)) + "|",
+    ]
+    first = next(iter(verdicts.values()))
+    for number, verdict in first.items():
+        n = tightest(verdict)
+        asked = verdict.conditions[n]
+        cells = []
+        for found in verdicts.values():
+            mark = "" if found[number].holds else " **fails**"
+            cells.append(f"{found[number].conditions[n].value:.4g}{mark}")
+        lines.append(
+            f"| {number} | {verdict.statement.text} | {asked.what.replace('|', chr(92) + '|')} "
+            f"| {asked.relation} {asked.threshold:g} | {' | '.join(cells)} |"
+        )
+    return "\n".join(lines)
+
+
+def told(c: claims.Condition) -> str:
+    """A condition in words."""
+    return f"{c.what}: {c.value:.6g} {c.relation} {c.threshold:g}"
+
+
+def differing(verdicts: Judged) -> str:
+    """Statements whose verdicts differ between settings, with all their figures."""
+    first = next(iter(verdicts))
+    lines = []
+    for number in verdicts[first]:
+        if len({found[number].holds for found in verdicts.values()}) > 1:
+            for name, found in verdicts.items():
+                figures = "; ".join(map(told, found[number].conditions))
+                lines.append(f"- {number}, {name}: {'holds' if found[number].holds else 'fails'} ({figures})")
+    return "\n".join(lines) or "The verdicts are the same in all of them."
+
+
+def regrowth_table(runs: dict[str, claims.ObservedRun]) -> str:
+    """Why 3.3-03 fails."""
+    p = PRESETS["normalised"]
+    limit = 1.0 - p.d_TA / p.r_T
+    lines = [
+        "| f | min N / N(0) | N(T) / N(0) | regrowth | growth of N after its minimum, per cent a day |",
+        "|---" * 5 + "|",
+    ]
+    for f in (0.0, 0.2, 0.5):
+        run = runs[f"3.3/base,negative_fraction={f}"]
+        N = run.burden
+        pace = 100.0 * np.log(N.end / N.least) / (N.duration - N.trough_time)
+        lines.append(f"| {f} | {1.0 - run.regression:.4f} | {run.residual:.4f} | {run.regrowth:.4f} | {pace:.2f} |")
+    return "\n".join(lines) + f"\n\nThe tumour's own limit is N = {limit:.4f} of the carrying capacity."
+
+
+def ranges_table() -> str:
+    """The normalised set beside Table 1."""
+    p, K_T = PRESETS["normalised"], TABLE_1["K_T"].value
+    scales = {"K_C": 1.0 / K_T, "K_T": 1.0 / K_T, "eta": K_T, "nu": K_T, "xi": K_T}
+    lines = ["| name | Table 1 | range | scaled by | scaled range | normalised set | |", "|---" * 7 + "|"]
+    for name, entry in TABLE_1.items():
+        value, scale = getattr(p, name), scales.get(name, 1.0)
+        free = name in ("sigma_S", "sigma_A", "sigma_M", "chi_0")
+        text = "none" if entry.low is None or entry.high is None else f"{entry.low:g} to {entry.high:g}"
+        scaled = verdict = ""
+        if free:
+            verdict = "free scale"
+        elif entry.low is None or entry.high is None:
+            verdict = f"{value / (entry.value * scale):.3g} times Table 1's" if name != "gamma" else "= delta_CT"
+        else:
+            low, high = entry.low * scale, entry.high * scale
+            scaled = f"{low:.4g} to {high:.4g}"
+            verdict = "inside" if low <= value <= high else "**outside**"
+        by = f"{scale:.3g}" if scale != 1.0 else ("free" if free else "")
+        lines.append(f"| {name} | {entry.value:g} | {text} | {by} | {scaled} | {value:.4g} | {verdict} |")
+    return "\n".join(lines)
+
+
+def raw_run(folder: Path, jobs: int) -> str:
+    """Table 1's raw values in the published program's arithmetic."""
+    file = ROOT / "runs/published/raw_to_day_12.toml"
+    batch.make(expand(file, []), folder, jobs)
+    series = RunDirectory(folder / file.stem).series
+    columns = ("mean_C", "mean_E", "mean_TA", "mean_TB", "max_A", "max_H")
+    lines = ["| day | " + " | ".join(name.replace("_", " ") for name in columns) + " |", "|---" * 7 + "|"]
+    for day in (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 12.0):
+        row = [np.interp(day, series["t"], series[name]) for name in columns]
+        lines.append(f"| {day:g} | " + " | ".join(f"{value:.2g}" for value in row) + " |")
+    clamped = ", ".join(f"{field} {series[f'clamped_{field}'][-1]:.2g}" for field in FIELDS)
+    given = ", ".join(f"{field} {series[f'total_{field}'][0]:.2g}" for field in ("C", "TA"))
+    return "\n".join(lines) + f"\n\nIts clamps add in all {clamped} (totals on day 0: {given})."
+
+
+def peclet(folder: Path, jobs: int) -> str:
+    """Mass that clamping adds with central taxis, as chi_0 grows."""
+    lines = ["| chi_0 | taxis | added to C by clamping, of its total |", "|---|---|---|"]
+    for chi_0 in (0.0825, 10.0):
+        for taxis in ("central", "upwind"):
+            overrides = [
+                "space.cells=[24,24,24]", "time.end=4.0", "output.every=0.0", "integrator.kind=strang",
+                "integrator.dt=0.01", f"integrator.taxis={taxis}", f"parameters.chi_0={chi_0}",
+            ]  # fmt: skip
+            place = folder / f"peclet,{chi_0},{taxis}"
+            (name,) = batch.make(runs := expand(claims.RUN_FILES / "3.2-base.toml", overrides), place, jobs) or runs
+            series = RunDirectory(place / name).series
+            lines.append(f"| {chi_0} | {taxis} | {series['clamped_C'][-1] / series['total_C'][-1]:.1e} |")
+    return "\n".join(lines)
+
+
+def errata() -> dict[str, str]:
+    """Figures of the template's table of errata."""
+    table, program, p = PRESETS["table1"], PRESETS["published_code"], PRESETS["normalised"]
+    roots, second = growth_roots(p), p.d_TA + p.mu_0 + p.mu_1
+    assumed = [name for name, entry in TABLE_1.items() if entry.low is None and name != "gamma"]
+    return {
+        "GAMMA": f"gamma = {program.gamma:g} = delta_CT = {program.delta_CT:g}",
+        "LAMBDA_S": f"{table.lambda_S:g} and {program.lambda_S:g}",
+        "STATES": f"Table 1: r_T = {table.r_T:g}, d_TA + mu_0 = {table.d_TA + table.mu_0:g}",
+        "ROOTS": f"normalised: {roots[0]:.4g} and {roots[1]:.4g}; d = {p.d_TA:.4g}, d + mu_0 + mu_1 = {second:.4g}",
+        "EIGENVALUES": eigenvalues(),
+        "HEALTHY": f"Table 1: r_T - d = {table.r_T - table.d_TA:g} 1/day > 0",
+        "WIDTH": f"40 nodes on 1 cm simulate {1.0 + 1.0 / 39.0:.4f} cm",
+        "STEPS": f"T = 0.3, dt = 0.1: {floor(0.3 / 0.1)} and {ceil(0.3 / 0.1)} steps",
+        "ASSUMED": f"{len(assumed)} without a range: {', '.join(assumed)}",
+    }
+
+
+def eigenvalues() -> str:
+    """Of the normalised set's coexistence state, those nearest to the three decay rates."""
+    from carmodel.homogeneous import jacobian
+
+    p = PRESETS["normalised"]
+    (state,) = (found.state for found in steady_states(p) if found.kind == "E_CT")
+    spectrum = np.linalg.eigvals(jacobian(state, p))
+
+    def nearest(rate: float) -> str:
+        value = spectrum[np.argmin(np.abs(spectrum + rate))]
+        return f"{value.real:.4f}" + (f" {value.imag:+.4f}i" if abs(value.imag) > 1e-9 else "")
+
+    names = ("lambda_S", "lambda_A", "lambda_H")
+    return "; ".join(f"-{name} = {-getattr(p, name):.4f}, nearest {nearest(getattr(p, name))}" for name in names)
+
+
+def main() -> None:
+    """Print the document, and renew it if asked."""
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--write", action="store_true", help="renew docs/reproduction.md")
+    arguments.add_argument("--runs", type=Path, default=ROOT / "results/paper", help="folder of the runs")
+    arguments.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS), metavar="NAME")
+    arguments.add_argument("--jobs", type=int, default=batch.cores())
+    chosen = arguments.parse_args()
+    verdicts, observed = judged(chosen.settings, chosen.runs, chosen.jobs)
+    parts = {
+        "SUMMARY": summary_table(verdicts),
+        "DIFFERING": differing(verdicts),
+        "REGROWTH": regrowth_table(observed[chosen.settings[0]]),
+        "RANGES": ranges_table(),
+        "RAW": raw_run(chosen.runs, chosen.jobs),
+        "PECLET": peclet(chosen.runs, chosen.jobs),
+        "STATEMENTS": statement_table(verdicts),
+        **errata(),
+    }
+    text = TEMPLATE.read_text(encoding="utf-8")
+    for name, part in parts.items():
+        text = text.replace(f"@{name}@", part)
+    print(text)
+    if chosen.write:
+        (ROOT / "docs/reproduction.md").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

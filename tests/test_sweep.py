@@ -1,0 +1,207 @@
+"""Sweeps: what they expand to, what is made, kept and refused."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from carmodel import batch
+from carmodel.errors import InputError, NumericsError
+from carmodel.runfile import load
+from carmodel.sweep import expand
+from tests.conftest import ROOT
+
+SMALL = """
+title = "small"
+[space]
+cells = [4, 4, 4]
+[initial]
+tumour = { shape = "ball", radius = 0.4 }
+[time]
+end = 0.04
+[output]
+every = 0.0
+formats = []
+"""
+
+GRID = (
+    SMALL
+    + """
+[sweep]
+"initial.tumour.negative_fraction" = [0.0, 0.5]
+[sweep.regime]
+slow = {}
+fast = { parameters = { r_T = 0.2 }, time = { end = 0.02 } }
+"""
+)
+
+
+def test_a_sweep_is_the_product_of_its_axes(write):
+    runs = expand(write(GRID), [])
+    assert list(runs) == [f"case/negative_fraction={f},{name}" for f in (0.0, 0.5) for name in ("slow", "fast")]
+    fast = runs["case/negative_fraction=0.5,fast"]
+    assert (fast.initial.tumour.negative_fraction, fast.parameters.values.r_T, fast.time.end) == (0.5, 0.2, 0.02)
+    assert fast.initial.tumour.radius == 0.4
+    assert runs["case/negative_fraction=0.5,slow"].time.end == 0.04
+
+
+def test_what_is_swept_wins_over_overrides_and_they_over_the_file(write):
+    runs = expand(write(GRID), ["time.end=0.03", "parameters.r_T=0.1"])
+    slow, fast = (runs[f"case/negative_fraction=0.0,{name}"] for name in ("slow", "fast"))
+    assert (slow.time.end, slow.parameters.values.r_T) == (0.03, 0.1)
+    assert (fast.time.end, fast.parameters.values.r_T) == (0.02, 0.2)
+
+
+def test_a_file_without_a_sweep_is_one_run(write):
+    file = write(SMALL)
+    assert expand(file, []) == {"case": load(file)}
+
+
+def test_volumes_named_by_a_case_are_looked_for_beside_the_file(write, tmp_path):
+    (tmp_path / "c.vti").touch()
+    runs = expand(write(SMALL + "[sweep]\n'initial.C' = ['c.vti']\n[sweep.a]\nx = { initial = { E = 'c.vti' } }\n"), [])
+    (scenario,) = runs.values()
+    assert scenario.initial.files == {"C": str(tmp_path / "c.vti"), "E": str(tmp_path / "c.vti")}
+
+
+@pytest.mark.parametrize(
+    ("axis", "complaint"),
+    [
+        ("sweep = 3", "sweep = 3; accepted: a table of axes"),
+        ("[sweep]", "sweep = {}; accepted"),
+        ("[sweep]\na = []", "sweep.a = []; accepted: a list of values"),
+        ("[sweep]\na = 1", "sweep.a = 1; accepted: a list of values"),
+        ("[sweep.a]\nb = 1", "sweep.a = {'b': 1}; accepted"),
+        ("[sweep]\n'time.end' = [1.0, 1.0]", "'end=1.0' makes no name of its own"),
+        ("[sweep.a]\n'../..' = {}", "'../..' makes no name of its own"),
+        ("[sweep]\n'time.end' = [1.0, -1.0]", "sweep: end=-1.0: time.end = -1.0"),
+        ("[sweep]\n'time.begin' = [1.0]", "unknown key 'begin'"),
+        ("[sweep]\na = [1, 2]", "unknown key 'a'"),
+    ],
+)
+def test_wrong_sweeps_are_refused(carmodel, write, tmp_path, axis, complaint):
+    # Top-level keys come first in TOML.
+    file = write(axis + SMALL if axis.startswith("sweep") else SMALL + axis)
+    answer = carmodel("sweep", file, "--out", tmp_path / "out")
+    assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1)
+    assert complaint in answer.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_run_says_what_to_do_with_a_sweep(carmodel, write, tmp_path):
+    for command in ("run", "check"):
+        answer = carmodel(command, write(GRID))
+        assert answer.code == 2
+        assert "accepted by: carmodel sweep" in answer.err
+
+
+def finished(folder, scenario, status="finished", **more):
+    """What a run leaves behind, as far as reuse looks at it."""
+    folder.mkdir(parents=True)
+    (folder / "run.toml").write_text(scenario.toml())
+    (folder / "manifest.json").write_text(json.dumps({"status": status} | more))
+
+
+def test_runs_are_made_once_each_in_a_process_of_its_own(carmodel, write, tmp_path):
+    file = write(GRID)
+    answer = carmodel("sweep", file, "--out", tmp_path / "out", "--jobs", 2)
+    assert answer.code == 0, answer.err
+    assert [line.split()[0] for line in answer.out.splitlines()] == ["made"] * 4
+    assert answer.err.count("made case/") == 4
+    made = {name: (tmp_path / "out" / name / "manifest.json").read_bytes() for name in expand(file, [])}
+    for text in made.values():
+        assert json.loads(text)["status"] == "finished"
+    assert len({json.loads(text)["pid"] for text in made.values()} | {os.getpid()}) == 5
+    # Another title is no other run.
+    file.write_text(GRID.replace('"small"', '"called otherwise"'))
+    answer = carmodel("sweep", file, "--out", tmp_path / "out")
+    assert answer.out.count("was there") == 4
+    assert {name: (tmp_path / "out" / name / "manifest.json").read_bytes() for name in made} == made
+
+
+def test_a_run_of_another_scenario_is_refused_and_left_alone(carmodel, write, tmp_path):
+    file = write(SMALL)
+    finished(tmp_path / "out/case", load(file, ["time.end=0.02"]))
+    before = sorted(path.read_bytes() for path in (tmp_path / "out/case").iterdir())
+    answer = carmodel("sweep", file, "--out", tmp_path / "out")
+    assert (answer.code, answer.err.count("\n")) == (2, 1)
+    assert "holds another run (time.end = 0.02, here 0.04)" in answer.err
+    assert sorted(path.read_bytes() for path in (tmp_path / "out/case").iterdir()) == before
+
+
+@pytest.mark.parametrize("content", ["run.toml", "series.csv"])
+def test_what_is_no_run_is_refused(carmodel, write, tmp_path, content):
+    (tmp_path / "out/case").mkdir(parents=True)
+    (tmp_path / "out/case" / content).write_text("mine")
+    answer = carmodel("sweep", write(SMALL), "--out", tmp_path / "out")
+    assert (answer.code, answer.err.count("\n")) == (2, 1)
+    assert "holds another run" in answer.err
+    assert (tmp_path / "out/case" / content).read_text() == "mine"
+
+
+def test_unfinished_runs_are_made_anew_and_other_files_kept(write, tmp_path):
+    file = write(SMALL)
+    out = tmp_path / "out/case"
+    finished(out, load(file), "stopped: by signal 15 at t = 0.01")
+    (out / "fields").mkdir()
+    (out / "fields/t00000.vti").write_text("old")
+    (out / "notes.txt").write_text("mine")
+    assert batch.make(expand(file, []), tmp_path / "out", 1, quiet=True) == ["case"]
+    assert json.loads((out / "manifest.json").read_text())["status"] == "finished"
+    assert (out / "notes.txt").read_text() == "mine"
+    assert not (out / "fields").exists()
+
+
+def test_a_run_that_is_being_made_is_refused(write, tmp_path):
+    file, host = write(SMALL), os.uname().nodename
+    finished(tmp_path / "a/case", load(file), "running", pid=os.getpid(), host=host)
+    with pytest.raises(InputError, match=f"is being made by process {os.getpid()}"):
+        batch.make(expand(file, []), tmp_path / "a", 1, quiet=True)
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    finished(tmp_path / "b/case", load(file), "running", pid=ended.pid, host=host)
+    assert batch.make(expand(file, []), tmp_path / "b", 1, quiet=True) == ["case"]
+
+
+def test_two_batches_do_not_share_a_folder(write, tmp_path):
+    (tmp_path / "out").mkdir()
+    with batch._alone_in(tmp_path / "out"), pytest.raises(InputError, match="another carmodel is making runs there"):
+        batch.make(expand(write(SMALL), []), tmp_path / "out", 1, quiet=True)
+
+
+def test_failed_runs_are_told_after_the_others_are_made(write, tmp_path):
+    """Growth at the end of what numbers can say."""
+    file = write(SMALL + "[integrator]\nkind = 'strang'\n[sweep]\n'parameters.r_T' = [1e308, 0.1]\n")
+    with pytest.raises(
+        NumericsError, match=r"1 of 2 runs failed: case/r_T=1e\+308: .*saved: 1 o"
+    ):
+        batch.make(expand(file, ["initial.tumour.value=0.5"]), tmp_path / "out", 2, quiet=True)
+    assert json.loads((tmp_path / "out/case/r_T=0.1/manifest.json").read_text())["status"] == "finished"
+
+
+def test_a_signal_stops_the_runs_and_they_save(write, tmp_path):
+    file = write(SMALL + "[integrator]\nkind = 'strang'\ndt = 1e-5\n[sweep]\n'time.end' = [100.0, 200.0]\n")
+    command = [ROOT / ".venv/bin/carmodel", "sweep", file, "--out", tmp_path / "out", "--jobs", "2"]
+    # Python's copy of the environment: this process may have started MPI, which marks that of C.
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=dict(os.environ)) as job:
+        manifests = [tmp_path / f"out/case/end={end}/manifest.json" for end in ("100.0", "200.0")]
+        for _ in range(600):
+            if all(path.is_file() for path in manifests):
+                break
+            time.sleep(0.1)
+        job.send_signal(signal.SIGTERM)
+        assert job.wait(timeout=60) == 143
+    for path in manifests:
+        assert json.loads(path.read_text())["status"].startswith("stopped: by signal 15")
+
+
+def test_runs_are_not_started_under_mpi(carmodel, write, monkeypatch):
+    monkeypatch.setenv("OMPI_COMM_WORLD_RANK", "0")
+    for command in (("sweep", write(SMALL)), ("claims",)):
+        answer = carmodel(*command)
+        assert answer.code == 2
+        assert "accepted: without mpirun" in answer.err
