@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from . import FIELDS
 from .errors import InputError
+from .parameters import TABLE_1, Entry
 from .vtkfile import read_vtk
 
 Array = NDArray[np.float64]
@@ -70,6 +72,20 @@ class RunDirectory:
         except (OSError, ValueError) as error:
             raise InputError(f"{self.folder}/manifest.json: cannot be read: {error}") from None
         return manifest
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The run file with every default, `run.toml`."""
+        try:
+            return tomllib.loads((self.folder / "run.toml").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{self.folder}/run.toml: cannot be read: {error}") from None
+
+    @property
+    def parameters(self) -> dict[str, tuple[Any, Entry]]:
+        """Values at the start by name, beside the paper's rows; a number, or where D_C varies its source."""
+        given = self.settings["parameters"]
+        return {name: (given[name], entry) for name, entry in TABLE_1.items() if name in given}
 
     @property
     def series(self) -> dict[str, Array]:

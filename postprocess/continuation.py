@@ -4,9 +4,9 @@
 
 Branches of E_0, E_T and E_CT by pseudo-arclength continuation: thick where stable, thin and dotted where unstable;
 folds, Hopf points and branch points marked.  Several names after --parameter move together, as in
-`--parameter delta_CT gamma`.  Writes STEM.svg, STEM.png and STEM.csv, one row a point: branch, kind, special, value of
-the parameter, seven fields, largest real part and the imaginary part with it (1/day).  STEM is continuation unless
-given.
+`--parameter delta_CT gamma`.  Writes STEM.svg, STEM.pdf, STEM.png and STEM.csv, one row a point: branch, kind, special,
+value of the parameter, seven fields, largest real part and the imaginary part with it (1/day).  STEM is continuation
+unless given.
 """
 
 import argparse

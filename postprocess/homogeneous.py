@@ -3,17 +3,17 @@
     .venv/bin/python postprocess/homogeneous.py [FILE] [--out STEM] [--end DAYS] [--set KEY=VALUE]
 
 (a) C and E, (b) TA and TB, (c) TA + TB and C + E, (d) TB / (TA + TB).  Parameters are those of the run file FILE, the
-normalised set without one; C0 and TA0 are the densities at t = 0, all else is zero.  Writes STEM.svg, STEM.png and
-STEM.csv (t and the seven fields); STEM is figure3 unless given.
+normalised set without one; C0 and TA0 are the densities at t = 0, all else is zero.  Writes STEM.svg, STEM.pdf,
+STEM.png and STEM.csv (t and the seven fields); STEM is figure3 unless given.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
-from style import line_of, save, use_style
+from panels import Curve, Panel, Plate, draw
+from style import save
 
 from carmodel import FIELDS
 from carmodel.errors import InputError, NumericsError
@@ -24,34 +24,34 @@ from carmodel.runfile import load
 C0, TA0, END, TIMES = 0.167965789517609, 0.8790711384295582, 100.0, 2001
 
 
-def draw(t: np.ndarray, u: np.ndarray, stem: Path) -> list[Path]:
-    """The four panels; returns the files."""
-    use_style()
+def plate(t: np.ndarray, u: np.ndarray, unit: str) -> Plate:
+    """Figure 3 of times, shape (times,), and states, shape (7, times)."""
     C, E, TA, TB = u[:4]
     burden = TA + TB
-    curves = {"C": C, "E": E, "TA": TA, "TB": TB, "TA + TB": burden, "C + E": C + E}
-    with np.errstate(invalid="ignore"):
-        curves["TB / (TA + TB)"] = TB / burden
-    figure, axes = plt.subplots(2, 2, figsize=(7.5, 5.2), sharex=True)
-    panels = (("C", "E"), ("TA", "TB"), ("TA + TB", "C + E"), ("TB / (TA + TB)",))
-    for axis, letter, names in zip(axes.flat, "abcd", panels, strict=True):
-        for name in names:
-            axis.plot(t, curves[name], **line_of(name))
-        axis.set_title(f"({letter})", loc="left")
-        axis.set_ylim(bottom=0.0)
-        axis.set_xlim(t[0], t[-1])
-        axis.legend(frameon=False)
-    for axis in axes[1]:
-        axis.set_xlabel("$t$, days")
-    for axis in axes[:, 0]:
-        axis.set_ylabel("density")
-    axes[0, 1].set_ylabel("density")
-    axes[1, 1].set_ylabel("antigen-negative share")
-    files = save(figure, stem)
-    plt.close(figure)
-    table = stem.with_name(stem.name + ".csv")
-    np.savetxt(table, np.vstack([t, u]).T, delimiter=",", header=",".join(("t", *FIELDS)), comments="", fmt="%.17g")
-    return [*files, table]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = TB / burden
+    curves = {"C": C, "E": E, "TA": TA, "TB": TB, "TA + TB": burden, "C + E": C + E, "TB / (TA + TB)": share}
+    panels = {
+        "CAR-T cells": ("C", "E"),
+        "Tumour cells": ("TA", "TB"),
+        "Totals": ("TA + TB", "C + E"),
+        "Antigen-negative share": ("TB / (TA + TB)",),
+    }
+    return Plate(
+        "figure3",
+        "The spatially homogeneous system: functional and exhausted CAR-T cells (a), antigen-positive and "
+        "antigen-negative tumour cells (b), tumour burden and all CAR-T cells (c), antigen-negative share of the "
+        "tumour (d) over time.",
+        tuple(
+            Panel(
+                title,
+                "time, days",
+                "share" if "share" in title else f"density, {unit}",
+                tuple(Curve(name, t, curves[name]) for name in names),
+            )
+            for title, names in panels.items()
+        ),
+    )
 
 
 def main() -> int:
@@ -76,8 +76,11 @@ def main() -> int:
         if not chosen.out.parent.is_dir():
             raise InputError(f"--out {chosen.out}: accepted: a name in a folder that is there")
         t = np.linspace(0.0, chosen.end, TIMES)
-        for file in draw(t, solve(p, start, t), chosen.out):
-            print(file)
+        unit = "$K_T$" if p.K_T == 1.0 else "cells/cm$^3$"
+        u = solve(p, start, t)
+        table = chosen.out.with_name(chosen.out.name + ".csv")
+        print(*save(draw(plate(t, u, unit)), chosen.out), table, sep="\n")
+        np.savetxt(table, np.vstack([t, u]).T, delimiter=",", header=",".join(("t", *FIELDS)), comments="", fmt="%.17g")
     except InputError as error:
         print(error, file=sys.stderr)
         return 2

@@ -1,29 +1,18 @@
 """How figures look: one colour for each field, everywhere, told apart by the colour-blind too.
 
-Colours are Okabe and Ito's (https://jfly.uni-koeln.de/color/); each field also has a line style, for print in grey.
+Each field also has a line style, for print in grey.  Scenarios have colours that no field has: P. Tol's high-contrast
+set (https://sronpersonalpages.nl/~pault/).
 """
 
 from pathlib import Path
 
 import matplotlib
+from colours import COLOURS
 
 matplotlib.use("Agg")
 
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
-
-#: Colour by field; what combines fields stands under its own name.
-COLOURS = {
-    "C": "#0072B2",  # blue
-    "E": "#D55E00",  # vermilion
-    "TA": "#009E73",  # green
-    "TB": "#CC79A7",  # purple
-    "S": "#56B4E9",  # sky blue
-    "A": "#E69F00",  # orange
-    "H": "#999999",  # grey
-    "C + E": "#0072B2",
-    "TA + TB": "#000000",
-    "TB / (TA + TB)": "#CC79A7",
-}
 
 LINES = {
     "C": "-", "E": "--", "TA": "-", "TB": "--", "S": "-", "A": "--", "H": "-.",
@@ -35,6 +24,20 @@ LABELS = {
     "C": "$C$", "E": "$E$", "TA": "$T_A$", "TB": "$T_B$", "S": "$S$", "A": "$A$", "H": "$H$",
     "C + E": "$C + E$", "TA + TB": "$T_A + T_B$", "TB / (TA + TB)": "$T_B / (T_A + T_B)$",
 }  # fmt: skip
+
+#: Keywords of `plot` by scenario: first the unchanged one, then what makes it worse, then what makes it better.
+SCENARIOS = {
+    "base": {"color": "#004488", "linestyle": "-", "marker": "o"},
+    "worse": {"color": "#BB5566", "linestyle": "--", "marker": "s"},
+    "better": {"color": "#DDAA33", "linestyle": "-.", "marker": "^"},
+}
+
+#: Keywords of `plot` for one quantity at a few values of something, in their order: the burden's black, ever darker.
+RANKED = (
+    {"color": "#8C8C8C", "linestyle": "-"},
+    {"color": "#555555", "linestyle": "--"},
+    {"color": "#000000", "linestyle": "-."},
+)
 
 _SETTINGS = {
     "font.size": 9.0,
@@ -59,10 +62,18 @@ def line_of(name: str) -> dict[str, str]:
     return {"color": COLOURS[name], "linestyle": LINES[name], "label": LABELS[name]}
 
 
+def shades(name: str) -> LinearSegmentedColormap:
+    """Colour map of a field or combination: white, its colour, its colour dark.  Lightness only falls."""
+    colour = to_rgb(COLOURS[name])
+    dark = [tuple(0.35 * c for c in colour)] if any(colour) else []
+    return LinearSegmentedColormap.from_list(name, ["white", colour, *dark])
+
+
 def save(figure: Figure, stem: Path) -> list[Path]:
-    """Write STEM.svg and STEM.png; returns both."""
-    files = [stem.with_name(stem.name + suffix) for suffix in (".svg", ".png")]
+    """Write STEM.svg, STEM.pdf and STEM.png; returns the three."""
+    # No dates: the same figure gives the same file.
+    undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}, ".png": None}
+    files = [stem.with_name(stem.name + suffix) for suffix in undated]
     for file in files:
-        metadata = {"Date": None} if file.suffix == ".svg" else None
-        figure.savefig(file, metadata=metadata)
+        figure.savefig(file, metadata=undated[file.suffix])
     return files

@@ -16,4 +16,4 @@ echo "Simulating 12 days of $root/runs/quickstart.toml on two processes (about a
 bash "$root/runs/mpirun.sh" -n 2 carmodel run "$root/runs/quickstart.toml" --out "$out"
 echo
 echo "Open $out/fields.pvd in ParaView, or draw a picture of it:"
-echo "  .venv/bin/python postprocess/picture.py $out picture.png"
+echo "  .venv/bin/python postprocess/volume.py $out picture.png"

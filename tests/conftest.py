@@ -115,3 +115,14 @@ def smooth_state(space, seed: int = 0) -> np.ndarray:
         a, b, c = rng.integers(1, 3, size=3)
         space.owned(u[f])[...] = 0.4 + 0.1 * f / 7 + 0.25 * np.cos(a * x) * np.cos(b * y) * np.cos(c * z)
     return u
+
+
+@pytest.fixture(scope="session")
+def paper_runs(tmp_path_factory):
+    """Folder of the paper's experiments, 8 x 8 x 8 cells, a day."""
+    from tests.experiments import experiments, simulate
+
+    folder = tmp_path_factory.mktemp("paper")
+    for name, case in experiments().items():
+        simulate(case, folder / name)
+    return folder

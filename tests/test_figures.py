@@ -44,7 +44,7 @@ def table(file):
 def test_figure_3(tmp_path, script):
     answer = script("homogeneous")
     assert answer.code == 0, answer.err
-    assert answer.out.split() == ["figure3.svg", "figure3.png", "figure3.csv"]
+    assert answer.out.split() == ["figure3.svg", "figure3.pdf", "figure3.png", "figure3.csv"]
     assert is_picture(tmp_path, "figure3")
     rows = table(tmp_path / "figure3.csv")
     assert rows.dtype.names == ("t", *FIELDS)

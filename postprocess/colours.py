@@ -1,0 +1,18 @@
+"""One colour for each field, in figures and in 3-D: Okabe and Ito's set (https://jfly.uni-koeln.de/color/).
+
+Imports nothing, so that ParaView's Python can use it too.
+"""
+
+#: Colour by field; what combines fields stands under its own name.
+COLOURS = {
+    "C": "#0072B2",  # blue
+    "E": "#D55E00",  # vermilion
+    "TA": "#009E73",  # green
+    "TB": "#CC79A7",  # purple
+    "S": "#56B4E9",  # sky blue
+    "A": "#E69F00",  # orange
+    "H": "#999999",  # grey
+    "C + E": "#0072B2",
+    "TA + TB": "#000000",
+    "TB / (TA + TB)": "#CC79A7",
+}

@@ -1,0 +1,327 @@
+"""Figures 3 to 10 of the paper, panel by panel, from run directories.
+
+    .venv/bin/python postprocess/figures.py RUNS_DIR [--figure N ...] [--out DIR]
+
+RUNS_DIR holds the run directories of the paper's experiments.  Each figure is written as DIR/figureN.svg, .pdf and
+.png; DIR/figureN.csv has exactly the numbers drawn, one a row: panel, curve, x, y and, in maps, the value there.
+A figure that was asked for and lacks a run is an error; without --figure it is passed over with a line.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from homogeneous import plate as homogeneous_plate
+from panels import Array, Curve, Map, Panel, Plate, write
+from style import LABELS, RANKED, SCENARIOS
+
+from carmodel import FIELDS
+from carmodel.errors import InputError
+from carmodel.results import RunDirectory
+
+#: Initial antigen-negative shares of section 3.3.
+SHARES = (0.0, 0.2, 0.5)
+
+#: Switching scenarios of section 3.3 and scenarios of section 3.4: run name, legend, colours.
+SWITCHING = {
+    "base": ("baseline switching", SCENARIOS["base"]),
+    "loss": ("accelerated antigen loss", SCENARIOS["worse"]),
+    "recovery": ("enhanced antigen recovery", SCENARIOS["better"]),
+}
+SURROUNDINGS = {
+    "3.4-base": ("baseline", SCENARIOS["base"]),
+    "3.4-enhanced": ("enhanced microenvironment", SCENARIOS["worse"]),
+    "3.4-combination": ("combination therapy", SCENARIOS["better"]),
+}
+
+#: Where along the line less burden than this share of the largest leaves the antigen-negative share undrawn.
+EMPTY = 0.01
+
+TIME = "time, days"
+
+
+class Run:
+    """A finished run with its tables, and the names of its units.
+
+    Raises InputError when there is none.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._run = RunDirectory(folder)
+        self.manifest, self.settings = self._run.manifest, self._run.settings
+        if (status := self.manifest.get("status")) != "finished":
+            raise InputError(f"{folder}: the run is not finished (status {status})")
+        self.scaled = self.settings["parameters"]["preset"] == "normalised"
+        self.density = "$K_T$" if self.scaled else "cells/cm$^3$"
+
+    @cached_property
+    def series(self) -> dict[str, Array]:
+        """Box means and more at every step."""
+        return self._run.series
+
+    @cached_property
+    def line(self) -> dict[str, Array]:
+        """The profile at every output."""
+        return self._run.line
+
+    def unit(self, name: str) -> str:
+        """Unit of a field."""
+        if name not in "SAH":
+            return self.density
+        return "reference levels" if self.scaled else "1" if name == "H" else "mg/ml"
+
+    @property
+    def levels(self) -> str:
+        """Units of S, A and H as the end of an axis' name."""
+        return ", reference levels" if self.scaled else "; S, A: mg/ml, H: 1"
+
+    def mean(self, name: str) -> Array:
+        """Box mean of a field or combination at every step."""
+        return combined({field: self.series[f"mean_{field}"] for field in FIELDS}, name)
+
+    def means(self, *names: str) -> tuple[Curve, ...]:
+        """Curves of box means over time."""
+        return tuple(Curve(name, self.series["t"], self.mean(name)) for name in names)
+
+    def profiles(self, *names: str) -> tuple[Curve, ...]:
+        """Curves along the line at the last output."""
+        return tuple(Curve(name, self.line["s"], combined(self.line, name)[-1]) for name in names)
+
+    def over_time(self, name: str) -> Map:
+        """The line over time."""
+        values = combined(self.line, name).T
+        label = f"{LABELS[name]}, {self.unit(name)}"
+        if name == "TB / (TA + TB)":
+            burden = combined(self.line, "TA + TB").T
+            values = np.where(burden >= EMPTY * burden.max(), values, np.nan)
+            label = LABELS[name]
+        return Map(name, self.line["t"], self.line["s"], values, label)
+
+    @property
+    def place(self) -> str:
+        """Name of the axis along the line."""
+        return f"${self.settings['output']['line']['axis']}$, cm"
+
+    @property
+    def end(self) -> str:
+        """The last output's time."""
+        return f"{self.line['t'][-1]:g} days"
+
+    @property
+    def marks(self) -> tuple[tuple[str, float], ...]:
+        """Infusions; the first has a text for the legend."""
+        times = [event["time"] for event in self.manifest["events"] if event["event"] == "infusion"]
+        return tuple(("infusion" if n == 0 else "_infusion", t) for n, t in enumerate(times))
+
+
+def combined(fields: dict[str, Array], name: str) -> Array:
+    """A field, the burden TA + TB, or the antigen-negative share of it; not a number where there is no burden."""
+    if name in fields:
+        return fields[name]
+    burden = fields["TA"] + fields["TB"]
+    if name == "TA + TB":
+        return burden
+    return np.divide(fields["TB"], burden, out=np.full(burden.shape, np.nan), where=burden > 0.0)
+
+
+Open = Callable[[str], Run]
+
+
+def switching(name: str, share: float) -> str:
+    """Name of a run of section 3.3, as `carmodel sweep` gives it."""
+    return f"3.3/{name},negative_fraction={share}"
+
+
+def only(curve: Curve, style: dict[str, object], name: str) -> Curve:
+    """A curve under another name, without its markers."""
+    plain = {key: value for key, value in style.items() if key != "marker"}
+    return Curve(name, curve.x, curve.y, plain)
+
+
+def figure3(runs: Open) -> Plate:
+    """The homogeneous system."""
+    run = runs("3.1-homogeneous")
+    u = np.stack([run.series[f"mean_{field}"] for field in FIELDS])
+    return homogeneous_plate(run.series["t"], u, run.density)
+
+
+def figure4(runs: Open) -> Plate:
+    """Infiltration without antigenic heterogeneity."""
+    run = runs("3.2-base")
+    return Plate(
+        "figure4",
+        "Infiltration and elimination of a tumour without antigen-negative cells: profiles through the tumour at the "
+        "end (a), box means over time (b), functional CAR-T cells (c) and tumour cells (d) along the line over time.",
+        (
+            Panel(f"Profiles, {run.end}", run.place, f"density, {run.density}", run.profiles("TA", "C", "E")),
+            Panel("Box means", TIME, f"mean density, {run.density}", run.means("TA", "C", "E"), marks=run.marks),
+            Panel("Functional CAR-T cells", TIME, run.place, map=run.over_time("C")),
+            Panel("Tumour cells", TIME, run.place, map=run.over_time("TA")),
+        ),
+    )
+
+
+def figure5(runs: Open) -> Plate:
+    """Burden by initial antigen-negative share."""
+    opened = [runs(switching("base", share)) for share in SHARES]
+    curves = tuple(
+        only(run.means("TA + TB")[0], style, f"$T_B(0)$: {100 * share:g} %")
+        for run, share, style in zip(opened, SHARES, RANKED, strict=True)
+    )
+    return Plate(
+        "figure5",
+        "Tumour burden over time for three initial shares of antigen-negative cells, all else the same.",
+        (Panel("Tumour burden", TIME, f"mean of {LABELS['TA + TB']}, {opened[0].density}", curves),),
+    )
+
+
+def figure6(runs: Open) -> Plate:
+    """Outcome by initial antigen-negative share and switching."""
+    opened = {name: [runs(switching(name, share)) for share in SHARES] for name in SWITCHING}
+
+    def outcome(quantity: str) -> tuple[Curve, ...]:
+        return tuple(
+            Curve(
+                SWITCHING[name][0],
+                np.array([run.mean("TB / (TA + TB)")[0] for run in row]),
+                np.array([run.mean(quantity)[-1] for run in row]),
+                SWITCHING[name][1],
+            )
+            for name, row in opened.items()
+        )
+
+    x = f"initial {LABELS['TB / (TA + TB)']}"
+    density = opened["base"][0].density
+    return Plate(
+        "figure6",
+        "Final tumour burden (a) and final antigen-negative share (b) by initial antigen-negative share, for three "
+        "switching scenarios.",
+        (
+            Panel("Final burden", x, f"mean of {LABELS['TA + TB']}, {density}", outcome("TA + TB")),
+            Panel("Final antigen-negative share", x, LABELS["TB / (TA + TB)"], outcome("TB / (TA + TB)")),
+        ),
+    )
+
+
+def figure7(runs: Open) -> Plate:
+    """One run with antigenic heterogeneity."""
+    run = runs(switching("base", 0.2))
+    return Plate(
+        "figure7",
+        "A tumour that begins with 20 % antigen-negative cells: box means over time (a), profiles at the end (b), "
+        "antigen-negative share, where there is tumour (c), and functional CAR-T cells (d) along the line over time.",
+        (
+            Panel("Box means", TIME, f"mean density, {run.density}", run.means("TA", "TB", "C", "E"), marks=run.marks),
+            Panel(f"Profiles, {run.end}", run.place, f"density, {run.density}", run.profiles("TA", "TB", "C")),
+            Panel("Antigen-negative share", TIME, run.place, map=run.over_time("TB / (TA + TB)")),
+            Panel("Functional CAR-T cells", TIME, run.place, map=run.over_time("C")),
+        ),
+    )
+
+
+def figure8(runs: Open) -> Plate:
+    """The microenvironment's scenarios side by side."""
+    opened = {name: runs(name) for name in SURROUNDINGS}
+    titles = {
+        "TA + TB": "Tumour burden",
+        "C": "Functional CAR-T cells",
+        "A": "Immunosuppressive factor",
+        "H": "Hypoxia",
+    }
+
+    def panel(quantity: str) -> Panel:
+        curves = tuple(
+            only(run.means(quantity)[0], SURROUNDINGS[name][1], SURROUNDINGS[name][0]) for name, run in opened.items()
+        )
+        unit = opened["3.4-base"].unit(quantity)
+        return Panel(titles[quantity], TIME, f"mean of {LABELS[quantity]}, {unit}", curves)
+
+    return Plate(
+        "figure8",
+        "Three scenarios of the microenvironment: box means of tumour burden (a), functional CAR-T cells (b), "
+        "immunosuppressive factor (c) and hypoxia (d) over time.",
+        tuple(panel(quantity) for quantity in titles),
+    )
+
+
+def surroundings(run: Run, name: str, what: str) -> Plate:
+    """Figures 9 and 10: one scenario in six panels."""
+    return Plate(
+        name,
+        f"{what}: box means of cells (a) and of immunosuppressive factor and hypoxia (b) over time, profiles of the "
+        "same at the end (c, d), immunosuppressive factor (e) and hypoxia (f) along the line over time.",
+        (
+            Panel("Box means, cells", TIME, f"mean density, {run.density}", run.means("TA", "C", "E"), marks=run.marks),
+            Panel("Box means, factors", TIME, f"mean level{run.levels}", run.means("A", "H"), marks=run.marks),
+            Panel(f"Cells, {run.end}", run.place, f"density, {run.density}", run.profiles("TA", "C", "E")),
+            Panel(f"Factors, {run.end}", run.place, f"level{run.levels}", run.profiles("A", "H")),
+            Panel("Immunosuppressive factor", TIME, run.place, map=run.over_time("A")),
+            Panel("Hypoxia", TIME, run.place, map=run.over_time("H")),
+        ),
+    )
+
+
+FIGURES: dict[int, Callable[[Open], Plate]] = {
+    3: figure3,
+    4: figure4,
+    5: figure5,
+    6: figure6,
+    7: figure7,
+    8: figure8,
+    9: lambda runs: surroundings(runs("3.4-base"), "figure9", "The baseline scenario"),
+    10: lambda runs: surroundings(runs("3.4-combination"), "figure10", "The combination therapy"),
+}
+
+
+def opener(folder: Path) -> Open:
+    """Opens runs in a folder by name, each once.
+
+    Raises InputError when there is no such folder.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; accepted: a folder of run directories")
+    opened: dict[str, Run] = {}
+
+    def runs(name: str) -> Run:
+        if name not in opened:
+            opened[name] = Run(folder / name)
+        return opened[name]
+
+    return runs
+
+
+def main() -> int:
+    """Draw what the command line asks for."""
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("runs", metavar="RUNS_DIR", type=Path, help="folder of run directories")
+    arguments.add_argument("--figure", metavar="N", type=int, nargs="+", choices=FIGURES, help="3 to 10; all else")
+    arguments.add_argument("--out", metavar="DIR", type=Path, default=Path("figures"), help="figures unless given")
+    chosen = arguments.parse_args()
+    drawn = 0
+    try:
+        runs = opener(chosen.runs)
+        for number in chosen.figure or FIGURES:
+            try:
+                plate = FIGURES[number](runs)
+            except InputError as error:
+                if chosen.figure:
+                    raise InputError(f"figure {number}: {error}") from None
+                print(f"figure {number} left out: {error}", file=sys.stderr)
+                continue
+            try:
+                chosen.out.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise InputError(f"--out {chosen.out}: cannot be made: {error.strerror}") from None
+            print(*write(plate, chosen.out), sep="\n")
+            drawn += 1
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0 if drawn else 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

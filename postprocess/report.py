@@ -1,0 +1,355 @@
+"""One self-contained HTML page of a run, or of all the paper's experiments.
+
+    .venv/bin/python postprocess/report.py DIR [FILE] [--claims FILE.json] [--no-3d] [--screenshot FILE.png]
+
+DIR is a run directory, or a folder of the paper's runs: then figures 3 to 10 are drawn as far as their runs are there.
+FILE is report.html unless given.  `--claims` adds the table of `carmodel claims --json`.  The page holds everything,
+pictures and their numbers included, and opens without a network.  `--screenshot` needs Chromium.
+"""
+
+import argparse
+import base64
+import json
+import sys
+import tempfile
+from io import StringIO
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from browser import chromium, screenshot
+from figures import FIGURES, TIME, Run, opener
+from inline import image, svg
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from panels import Panel, Plate, write_numbers
+
+from carmodel import FIELDS, __version__
+from carmodel.errors import InputError
+from carmodel.results import RunDirectory
+
+#: The run of the experiments that is shown in 3-D.
+SHOWN = "3.2-base"
+
+SECTIONS = {
+    "3.1": "Section 3.1, the homogeneous system",
+    "3.2": "Section 3.2, infiltration without antigenic heterogeneity",
+    "3.3": "Section 3.3, antigenic heterogeneity and switching",
+    "3.4": "Section 3.4, microenvironment and combination therapy",
+    "ABS": "Abstract, repeated administration",
+}
+
+
+def number(value: float, digits: int = 4) -> str:
+    """A figure for people."""
+    return f"{value:.{digits}g}"
+
+
+def overview(run: Run) -> Plate:
+    """One run in six panels."""
+    escape = bool(run.series["mean_TB"].any())
+    cells = ("TA", "TB", "C", "E") if escape else ("TA", "C", "E")
+    last = "TB / (TA + TB)" if escape else "E"
+    return Plate(
+        "overview",
+        "Box means of the cells (a) and of chemoattractant, immunosuppressive factor and hypoxia (b) over time, cells "
+        "at the end (c), functional CAR-T cells (d), tumour burden (e) and "
+        f"{'the antigen-negative share of it' if escape else 'exhausted CAR-T cells'} (f) along the line over time.",
+        (
+            Panel("Cells", TIME, f"mean density, {run.density}", run.means(*cells), marks=run.marks),
+            Panel("Factors", TIME, f"mean level{run.levels}", run.means("S", "A", "H"), marks=run.marks),
+            Panel(f"Profiles, {run.end}", run.place, f"density, {run.density}", run.profiles(*cells)),
+            Panel("Functional CAR-T cells", TIME, run.place, map=run.over_time("C")),
+            Panel("Tumour burden", TIME, run.place, map=run.over_time("TA + TB")),
+            Panel(
+                "Antigen-negative share" if escape else "Exhausted CAR-T cells",
+                TIME,
+                run.place,
+                map=run.over_time(last),
+            ),
+        ),
+    )
+
+
+def drawn(plate: Plate, title: str) -> dict[str, Any]:
+    """A plate for the page: inline SVG, and its numbers as CSV."""
+    table = StringIO()
+    write_numbers(plate, table)
+    return {
+        "id": plate.name,
+        "title": title,
+        "caption": plate.caption,
+        "picture": svg(plate),
+        "table": base64.b64encode(table.getvalue().encode()).decode("ascii"),
+        "wide": plate.name == "overview",
+    }
+
+
+def in_space(run: RunDirectory, name: str) -> dict[str, Any] | None:
+    """The run in 3-D for the page; None where it saved no volumes or nothing can be rendered."""
+    import volume  # VTK takes a second to load
+
+    if not (run.folder / "fields.pvd").is_file() or not volume.can_draw():
+        return None
+    times = volume.saved_times(run)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "volume.png"
+        volume.draw(run, [times[0], times[-1] / 3.0, times[-1]], file)
+        escape = " (green) and antigen-negative (purple)" if volume.scale_of(run).escape else ""
+        caption = (
+            f"{name}, cut open in the middle: antigen-positive{escape} tumour cells, the stronger coloured the denser, "
+            f"and the front (blue) where C is {100 * volume.FRONT:g} % of its largest value."
+        )
+        picture = image(file, caption)
+    return {"id": "in-space", "title": "In space", "caption": caption, "picture": picture, "table": None, "wide": True}
+
+
+def grid(manifest: dict[str, Any]) -> str:
+    """Cells of a run."""
+    cells = manifest["grid"]["cells"]
+    return " × ".join(map(str, cells)) if isinstance(cells, list) else f"mesh of {cells} cells"
+
+
+def integrator(run: RunDirectory) -> str:
+    """Kind and what it is set to."""
+    chosen = run.settings["integrator"]
+    if chosen["kind"] == "imex":
+        return f"imex, rtol {chosen['rtol']:g}"
+    return f"{chosen['kind']}, dt {chosen['dt']:g}" + (f", {chosen['diffusion']}" if chosen["kind"] == "strang" else "")
+
+
+def row_of(run: RunDirectory, name: str) -> dict[str, Any]:
+    """A run in the table of runs."""
+    manifest = run.manifest
+    return {
+        "name": name,
+        "title": run.settings["title"],
+        "grid": grid(manifest),
+        "integrator": integrator(run),
+        "days": number(manifest["t"]),
+        "steps": manifest["steps"],
+        "ranks": manifest["ranks"],
+        "seconds": number(manifest["wall_seconds"]["total"], 3),
+        "status": manifest["status"],
+        "revision": (manifest["git_revision"] or "package")[:10],
+    }
+
+
+def parameter_rows(run: RunDirectory) -> list[dict[str, Any]]:
+    """Parameters beside Table 1."""
+    rows = []
+    for name, (value, entry) in run.parameters.items():
+        known = "" if entry.low is None or entry.high is None else f"{entry.low:g} to {entry.high:g}"
+        text = number(value, 6) if isinstance(value, int | float) else f"varies in space: {value.get('mask')}"
+        rows.append({"name": name, "value": text, "table": number(entry.value), "range": known, "entry": entry})
+    return rows
+
+
+def provenance(run: RunDirectory) -> list[tuple[str, list[tuple[str, Any]]]]:
+    """What made the run, from its manifest."""
+    m = run.manifest
+    options = " ".join(f"-{key}" if value is None else f"-{key} {value}" for key, value in m["petsc_options"].items())
+    made = [
+        ("carmodel", m["carmodel"]), ("git revision", m["git_revision"] or "installed package"),
+        ("started", m["started"]), ("last written", m["updated"]), ("system", m["system"]),
+        ("ranks", m["ranks"]), ("PETSc options", options or "none"),
+    ]  # fmt: skip
+    cost = [
+        ("grid", grid(m)), ("integrator", integrator(run)), ("steps", m["steps"]),
+        *([("rejected steps", m["rejected_steps"])] if "rejected_steps" in m else []),
+        *((f"wall time, {phase.replace('_', ' ')}", f"{number(s, 3)} s") for phase, s in m["wall_seconds"].items()),
+        *((f"linear iterations, {field}", count) for field, count in m.get("linear_iterations", {}).items()),
+    ]  # fmt: skip
+    return [("What made it", made), ("What it cost", cost), ("Versions", list(m["versions"].items()))]
+
+
+def event_rows(run: RunDirectory) -> list[dict[str, str]]:
+    """Infusions and interventions that happened."""
+
+    def told(value: Any) -> str:
+        if isinstance(value, dict):
+            return ", ".join(f"{key} {told(part)}" for key, part in value.items())
+        return number(value, 6) if isinstance(value, float) else str(value)
+
+    return [
+        {
+            "time": number(event["time"]),
+            "what": event["event"],
+            "how": "; ".join(f"{key}: {told(value)}" for key, value in event.items() if key not in ("event", "time")),
+        }
+        for event in run.manifest["events"]
+    ]
+
+
+def budget_rows(run: Run) -> list[list[str]]:
+    """Each field at the end."""
+    s = run.series
+    rows = []
+    for field in FIELDS:
+        last = [s[f"{kind}_{field}"][-1] for kind in ("mean", "min", "max", "total", "clamped")]
+        rows.append([field, *(number(float(value)) for value in (s[f"mean_{field}"][0], *last))])
+    return rows
+
+
+def percent(now: float, before: float) -> str:
+    """Change for a card."""
+    return f"{100.0 * (now / before - 1.0):+.0f} %" if before > 0.0 else "none at the start"
+
+
+def run_page(folder: Path, claims: list[Any], *, solid: bool) -> dict[str, Any]:
+    """What the page of one run says."""
+    directory = RunDirectory(folder)
+    run = Run(folder)
+    burden, cart = run.mean("TA + TB"), run.series["mean_C"]
+    lowest = int(burden.argmin())
+    name = directory.settings["title"] or folder.resolve().name
+    plates = [drawn(overview(run), "The run")]
+    if solid and (shown := in_space(directory, name)):
+        plates.append(shown)
+    return {
+        "title": name,
+        "lead": f"{grid(directory.manifest)}; {integrator(directory)}; {number(run.manifest['t'])} days simulated.",
+        "cards": [
+            ("Tumour burden, start to end", percent(burden[-1], burden[0])),
+            ("Lowest burden", f"{percent(burden[lowest], burden[0])}, day {number(run.series['t'][lowest], 3)}"),
+            ("Antigen-negative at the end", f"{100.0 * run.mean('TB / (TA + TB)')[-1]:.0f} %"),
+            ("CAR-T cells C, start to end", percent(cart[-1], cart[0])),
+            ("Wall time", f"{number(directory.manifest['wall_seconds']['total'], 3)} s"),
+        ],
+        "figures": plates,
+        "omitted": [],
+        "claims": claims,
+        "runs": [],
+        "events": event_rows(directory),
+        "budget": budget_rows(run),
+        "parameters": parameter_rows(directory),
+        "parameters_of": "At the start of the run",
+        "provenance": provenance(directory),
+        "run_file": (folder / "run.toml").read_text(encoding="utf-8"),
+    }
+
+
+def experiments_page(folder: Path, claims: list[Any], *, solid: bool) -> dict[str, Any]:
+    """What the page of a folder of runs says."""
+    found = sorted(file.parent for depth in ("*", "3.3/*", "doses/*") for file in folder.glob(f"{depth}/manifest.json"))
+    if not found:
+        raise InputError(f"{folder}: neither a run directory nor a folder of them")
+    runs, plates, omitted = opener(folder), [], []
+    for n, figure in FIGURES.items():
+        try:
+            plates.append(drawn(figure(runs), f"Figure {n}"))
+        except InputError as error:
+            omitted.append(f"Figure {n} is left out: {error}")
+    directories = {path.relative_to(folder).as_posix(): RunDirectory(path) for path in found}
+    if solid and SHOWN in directories and (shown := in_space(directories[SHOWN], SHOWN)):
+        plates.append(shown)
+    first = next(iter(directories))
+    first = SHOWN if SHOWN in directories else first
+    judged = [row for _, rows in claims for row in rows]
+    held = sum(row["holds"] for row in judged)
+    total = sum(run.manifest["wall_seconds"]["total"] for run in directories.values())
+    cards = [
+        ("Runs", str(len(directories))),
+        ("Figures drawn", f"{len(FIGURES) - len(omitted)} of {len(FIGURES)}"),
+        ("Wall time of all runs", f"{total / 60.0:.0f} min" if total >= 120.0 else f"{total:.0f} s"),
+    ]
+    return {
+        "title": "The paper's experiments in 3-D",
+        "lead": "CAR-T therapy of a solid tumour by seven reaction-diffusion-chemotaxis equations: what sections 3.1 "
+        "to 3.4 of the paper and its abstract show, simulated anew.",
+        "cards": ([("Statements that hold", f"{held} of {len(judged)}")] if judged else []) + cards,
+        "figures": plates,
+        "omitted": omitted,
+        "claims": claims,
+        "runs": [row_of(run, name) for name, run in directories.items()],
+        "events": [],
+        "budget": [],
+        "parameters": parameter_rows(directories[first]),
+        "parameters_of": f"At the start of the run {first}",
+        "provenance": provenance(directories[first])[:1] + provenance(directories[first])[2:],
+        "run_file": None,
+    }
+
+
+def read_claims(file: Path) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Verdicts of `carmodel claims --json`, by section.
+
+    Raises InputError where the file is something else.
+    """
+    try:
+        told = json.loads(file.read_text(encoding="utf-8"))
+        rows = [
+            {
+                "number": row["number"],
+                "text": row["statement"],
+                "holds": bool(row["holds"]),
+                "conditions": [condition_text(c) for c in row["conditions"]],
+            }
+            for row in told["statements"]
+        ]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{file}: not what carmodel claims --json writes: {type(error).__name__}: {error}") from None
+    sections = groupby(rows, key=lambda row: row["number"].partition("-")[0])
+    return [(SECTIONS.get(section, section), list(group)) for section, group in sections]
+
+
+def condition_text(condition: dict[str, Any]) -> str:
+    """What was measured, and what was asked for."""
+    value = condition["value"]
+    shown = number(value, 4) if isinstance(value, int | float) else "undefined"
+    relation = {">=": "≥", "<=": "≤"}.get(condition["relation"], condition["relation"])
+    asked = f"(asked: {relation} {number(condition['threshold'], 4)})".replace(" ", "\N{NO-BREAK SPACE}")
+    return f"{condition['what']}: {shown} {asked}"
+
+
+def page(folder: Path, claims: list[Any], *, solid: bool = True) -> str:
+    """The whole page of a run directory or a folder of them."""
+    told = (run_page if (folder / "manifest.json").is_file() else experiments_page)(folder, claims, solid=solid)
+    sections = [
+        (key, name)
+        for key, name in (
+            ("figures", "Figures"), ("claims", "Statements"), ("runs", "Runs"),
+            ("events", "Infusions and interventions"), ("budget", "Fields at the end"),
+            ("parameters", "Parameters"), ("provenance", "Provenance"),
+        )
+        if told[key]
+    ]  # fmt: skip
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.jinja").render(**told, sections=sections, version=__version__)
+
+
+def main() -> int:
+    """Write what the command line asks for."""
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("folder", metavar="DIR", type=Path, help="run directory, or folder of the paper's runs")
+    arguments.add_argument("file", metavar="FILE", type=Path, nargs="?", default=Path("report.html"))
+    arguments.add_argument("--claims", metavar="FILE.json", type=Path, help="what carmodel claims --json wrote")
+    arguments.add_argument("--no-3d", action="store_true", help="no rendering")
+    arguments.add_argument(
+        "--screenshot", metavar="FILE.png", type=Path, help="the top of the page as Chromium shows it"
+    )
+    chosen = arguments.parse_args()
+    try:
+        if chosen.screenshot and chromium() is None:
+            raise InputError("--screenshot: no Chromium here: apt-get install chromium")
+        if not chosen.file.parent.is_dir():
+            raise InputError(f"{chosen.file}: accepted: a file in a folder that is there")
+        claims = read_claims(chosen.claims) if chosen.claims else []
+        text = page(chosen.folder, claims, solid=not chosen.no_3d)
+        chosen.file.write_text(text, encoding="utf-8")
+        if chosen.screenshot:
+            screenshot(chosen.file, chosen.screenshot)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(chosen.file)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,239 @@
+"""The tumour and the CAR-T front in 3-D: boxes of one and of several ranks, meshes, animations; the ParaView script."""
+
+import ast
+import importlib.util
+import sys
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+import pyvista
+from PIL import Image
+
+from carmodel import FIELDS
+from carmodel.results import RunDirectory
+from tests.conftest import ROOT, mpirun
+from tests.experiments import run_file, simulate
+
+sys.path.append(str(ROOT / "postprocess"))
+
+import volume
+from colours import COLOURS
+
+SCRIPT = ROOT / "postprocess/paraview/view.py"
+
+CASE = run_file(output={"every": 0.5})
+
+
+@pytest.fixture(scope="module")
+def draws():
+    """Skip where nothing can be rendered."""
+    if not volume.can_draw():
+        pytest.skip("no OpenGL here")
+
+
+@pytest.fixture(scope="module")
+def box(tmp_path_factory):
+    """A run on a box with antigen escape."""
+    return RunDirectory(simulate(CASE, tmp_path_factory.mktemp("box") / "run"))
+
+
+@pytest.fixture(scope="module")
+def two_ranks(box):
+    """The same run on two ranks."""
+    out = box.folder.with_name("two")
+    file = box.folder.with_name("run.toml")
+    done = mpirun(2, ROOT / ".venv/bin/carmodel", "run", file, "--out", out, "--quiet")
+    assert done.code == 0, done.err
+    return RunDirectory(out)
+
+
+@pytest.fixture(scope="module")
+def mesh(tmp_path_factory):
+    """A run on a FiPy mesh."""
+    space = {"kind": "mesh", "mesh": "grid", "cells": [8, 8, 8], "lengths": [1.2, 1.2, 1.2]}
+    return RunDirectory(simulate(CASE | {"space": space}, tmp_path_factory.mktemp("mesh") / "run"))
+
+
+def coloured(picture, name):
+    """Share of the pixels that are of a field's hue."""
+    pixels = picture[..., :3].astype(float)
+    colour = np.array([int(COLOURS[name][n : n + 2], 16) for n in (1, 3, 5)], dtype=float)
+    tint = 255.0 - colour
+    lack = 255.0 - pixels
+    along = lack @ tint / np.linalg.norm(tint)
+    return float(((along > 60.0) & (along > 0.95 * np.linalg.norm(lack, axis=-1))).mean())
+
+
+@pytest.mark.usefixtures("draws")
+@pytest.mark.parametrize("clouds", [False, True])
+@pytest.mark.parametrize("kind", ["box", "two_ranks", "mesh"])
+def test_pictures_show_tumour_and_front(kind, clouds, request, tmp_path):
+    run = request.getfixturevalue(kind)
+    volume.draw(run, [0.0, 1.0], tmp_path / "a.png", clouds=clouds)
+    picture = np.array(Image.open(tmp_path / "a.png"))
+    width, height = volume.SIZE
+    assert picture.shape[:2] == (height, 2 * width)
+    first, last = picture[:, :width], picture[:, width:]
+    assert coloured(first, "TA") > 0.05
+    # By the end a tenth of the tumour is antigen-negative: no longer all of one hue.
+    assert coloured(last, "TA") < coloured(first, "TA")
+    assert (last != 255).any(axis=-1).mean() > 0.1
+    assert coloured(first, "C") > 0.002
+    assert coloured(last, "C") > 0.002
+
+
+@pytest.mark.usefixtures("draws")
+def test_picture_does_not_depend_on_ranks(box, two_ranks, tmp_path):
+    pictures = []
+    for name, run in (("one", box), ("two", two_ranks)):
+        volume.draw(run, [0.5], tmp_path / f"{name}.png")
+        pictures.append(np.array(Image.open(tmp_path / f"{name}.png")).astype(int))
+    assert (abs(pictures[0] - pictures[1]).max(axis=-1) > 16).mean() < 0.002
+
+
+@pytest.mark.usefixtures("draws")
+def test_animation_has_a_picture_for_each_saved_time(box, tmp_path):
+    for suffix in (".gif", ".webp"):
+        file = tmp_path / f"a{suffix}"
+        volume.animate(box, None, file, rate=5.0)
+        with Image.open(file) as film:
+            assert film.n_frames == len(box.volumes.times) == 3
+            shots = []
+            for n in range(3):
+                film.seek(n)
+                shots.append(np.array(film.convert("RGB")).astype(int))
+        assert all(np.ptp(shot, axis=-1).max() > 60 for shot in shots)
+        assert abs(shots[2] - shots[0]).max() > 60
+
+
+@pytest.mark.parametrize("kind", ["box", "two_ranks"])
+def test_frames_are_the_saved_volumes(kind, request):
+    run = request.getfixturevalue(kind)
+    (frame,) = volume.frames(run, [0.6])
+    assert frame.t == 0.5
+    saved = dict(zip(FIELDS, run.volumes.read(1), strict=True))
+    for name, values in (("C", saved["C"]), (volume.BURDEN, saved["TA"] + saved["TB"])):
+        # VTK puts the mean of the eight cells around it on an inner point.
+        inner = sum(values[i : i + 7, j : j + 7, k : k + 7] for i, j, k in np.ndindex(2, 2, 2)) / 8.0
+        assert frame.data.point_data[name].reshape(9, 9, 9)[1:-1, 1:-1, 1:-1] == pytest.approx(inner, rel=1e-12)
+
+
+def test_composition_mixes_the_fields_colours():
+    data = pyvista.PolyData(np.zeros((4, 3)))
+    data.point_data["TA"] = np.array([0.0, 2.0, 0.0, 0.5])
+    data.point_data["TB"] = np.array([0.0, 0.0, 2.0, 0.5])
+    none, positive, negative, mixed = volume.composition(data, 2.0)
+    for found, name in ((positive, "TA"), (negative, "TB")):
+        assert "#{:02X}{:02X}{:02X}".format(*(round(255 * c) for c in found)) == COLOURS[name]
+    assert (none == 1.0).all()
+    assert mixed == pytest.approx(1.0 - 0.25 * ((1.0 - positive) + (1.0 - negative)))
+
+
+def test_volume_refuses_what_it_cannot_draw(box, tmp_path, monkeypatch, capsys):
+    simulate(CASE | {"output": {"every": 0.0, "formats": ["csv"]}}, tmp_path / "csv")
+    for arguments, told in (
+        ([tmp_path], "not a run directory"),
+        ([tmp_path / "csv"], "fields.pvd"),
+        ([box.folder, tmp_path / "a.mp4"], ".gif"),
+        ([box.folder, tmp_path / "none/a.png"], "folder"),
+        ([box.folder, tmp_path / "a.gif", "--rate", "0"], "--rate"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["volume.py", *map(str, arguments)])
+        assert volume.main() == 2
+        assert told in capsys.readouterr().err
+
+
+class Proxy(SimpleNamespace):
+    """What ParaView gives for a filter, view or display: remembers what was set and called."""
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if name == "ClipType":
+            self.ClipType = Proxy()
+            return self.ClipType
+        return lambda *arguments, **keywords: self.calls.append((name, arguments)) if "calls" in vars(self) else None
+
+
+class FakeParaView(ModuleType):
+    """Stands for paraview.simple: every function makes and remembers a proxy; the reader knows its file's bounds."""
+
+    def __init__(self):
+        super().__init__("paraview.simple")
+        self.made = []
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+        def function(*arguments, **keywords):
+            proxy = Proxy(kind=name, arguments=arguments, calls=[], **keywords)
+            if isinstance(keywords.get("ClipType"), str):
+                proxy.chosen = proxy.ClipType
+                proxy.ClipType = Proxy()
+            if name == "PVDReader":
+                data = pyvista.get_reader(proxy.FileName).read()[0]
+                proxy.GetDataInformation = lambda: SimpleNamespace(GetBounds=lambda: tuple(data.bounds))
+            self.made.append(proxy)
+            return proxy
+
+        return function
+
+    def of(self, kind):
+        """What was made of a kind."""
+        return [proxy for proxy in self.made if proxy.kind == kind]
+
+
+@pytest.fixture
+def paraview(monkeypatch):
+    """The script under a stand-in for ParaView: view(argument, ...) gives the code and what was built."""
+
+    def run(*arguments):
+        simple, package = FakeParaView(), ModuleType("paraview")
+        package.simple = simple
+        monkeypatch.setitem(sys.modules, "paraview", package)
+        monkeypatch.setitem(sys.modules, "paraview.simple", simple)
+        monkeypatch.setattr(sys, "argv", ["view.py", *map(str, arguments)])
+        spec = importlib.util.spec_from_file_location("paraview_view", SCRIPT)
+        script = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(script)
+        return script.main(), simple
+
+    return run
+
+
+def test_paraview_script_builds_the_scene(box, paraview, tmp_path):
+    code, simple = paraview(box.folder, "--time", "0.5", "--screenshot", tmp_path / "a.png")
+    assert code == 0
+    (reader,) = simple.of("PVDReader")
+    arrays = set(pyvista.get_reader(reader.FileName).read()[0].cell_data.keys())
+    assert set(reader.CellArrays) == set(FIELDS) <= arrays
+
+    (calculator,) = simple.of("Calculator")
+    named = {node.id for node in ast.walk(ast.parse(calculator.Function)) if isinstance(node, ast.Name)}
+    assert named == {"TA", "TB"} <= arrays
+
+    series = box.series
+    (front,) = simple.of("Contour")
+    assert front.ContourBy == ["POINTS", "C"]
+    assert front.Isosurfaces == [0.25 * series["max_C"].max()]
+    solid, half = simple.of("Clip")
+    assert (solid.chosen, solid.Scalars, solid.Invert) == ("Scalar", ["POINTS", calculator.ResultArrayName], 0)
+    assert solid.Value == pytest.approx(0.1 * (series["max_TA"] + series["max_TB"]).max(), rel=1e-15)
+    assert half.Input is solid
+    assert half.ClipType.Origin == pytest.approx([0.6, 0.6, 0.6])
+    assert [scene.AnimationTime for scene in simple.of("GetAnimationScene") if "AnimationTime" in vars(scene)] == [0.5]
+    (surface,) = (shown for shown in simple.of("Show") if "Opacity" in vars(shown))
+    assert "#{:02X}{:02X}{:02X}".format(*(round(255 * c) for c in surface.DiffuseColor)) == COLOURS["C"]
+    assert simple.of("SaveScreenshot")
+    assert not simple.of("SaveAnimation")
+
+
+def test_paraview_script_refuses_what_is_no_run(paraview, tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("CARMODEL_RUN", raising=False)
+    for arguments in ([], [tmp_path]):
+        code, simple = paraview(*arguments)
+        assert code == 2
+        assert "accepted: a run directory" in capsys.readouterr().err
+        assert not simple.made
