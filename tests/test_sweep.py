@@ -176,9 +176,7 @@ def test_two_batches_do_not_share_a_folder(write, tmp_path):
 def test_failed_runs_are_told_after_the_others_are_made(write, tmp_path):
     """Growth at the end of what numbers can say."""
     file = write(SMALL + "[integrator]\nkind = 'strang'\n[sweep]\n'parameters.r_T' = [1e308, 0.1]\n")
-    with pytest.raises(
-        NumericsError, match=r"1 of 2 runs failed: case/r_T=1e\+308: .*saved: 1 o"
-    ):
+    with pytest.raises(NumericsError, match=r"1 of 2 runs failed: case/r_T=1e\+308: .*saved: 1 o"):
         batch.make(expand(file, ["initial.tumour.value=0.5"]), tmp_path / "out", 2, quiet=True)
     assert json.loads((tmp_path / "out/case/r_T=0.1/manifest.json").read_text())["status"] == "finished"
 
