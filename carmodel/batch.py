@@ -174,7 +174,7 @@ class Batch:
                 columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[unit]}"))
                 bars = Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True)
                 self._bars = stack.enter_context(bars)
-                self._all = self._bars.add_task("runs", total=self._count, unit=f"of {self._count}")
+                self._all = self._bars.add_task("runs", total=self._count, unit=f"0 of {self._count}")
             while (self._waiting or self._running) and not self._signal:
                 while self._waiting and len(self._running) < jobs:
                     self._start(*self._waiting.pop(0))
@@ -221,7 +221,7 @@ class Batch:
             self._failed[job.name] = job.complaint().splitlines()[-1]
         if self._bars and job.bar is not None:
             self._bars.remove_task(job.bar)
-            self._bars.advance(self._all)
+            self._bars.update(self._all, completed=self._done, unit=f"{self._done} of {self._count}")
         elif not self._quiet:
             how = "failed" if code else "made"
             seconds = monotonic() - job.began
