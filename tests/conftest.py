@@ -99,6 +99,15 @@ def petsc_options(options: dict[str, object]) -> Iterator[None]:
             database.delValue(key)
 
 
+def advance(integrator, u: np.ndarray, days: float) -> list[float]:
+    """Advance a state, in as many steps as an adaptive integrator takes; their lengths."""
+    t, steps = 0.0, []
+    while t < days:
+        steps.append(integrator.step(u, days - t))
+        t = days if steps[-1] == days - t else t + steps[-1]
+    return steps
+
+
 def without_reactions(preset: str = "normalised") -> Parameters:
     """Parameters with diffusion and taxis only: every rate is zero."""
     p = PRESETS[preset]

@@ -3,19 +3,21 @@
 import numpy as np
 
 from carmodel.homogeneous import reference_levels
-from carmodel.integrators import Strang
+from carmodel.integrators import Imex, Strang
 from carmodel.integrators.coupled import Coupled
 from carmodel.parameters import PRESETS, Parameters
 from carmodel.spaces import BoxSpace
 from carmodel.spaces.mesh import MeshSpace, grid_mesh
 from carmodel.stability import linearisation
 from carmodel.steady import steady_states
+from tests.conftest import advance
 from tests.parameter_sets import CART_DIE_OUT, TAXIS_DRIVEN
 
 P = PRESETS["normalised"]
 
 #: Space, integrator and longest step by name; another integrator is tested by being listed.
 INTEGRATORS = {
+    "imex": (lambda *box: BoxSpace(*box), lambda space, p: Imex(space, p, rtol=1e-6, clamp=False), 0.5),
     "strang": (lambda *box: BoxSpace(*box), lambda space, p: Strang(space, p, clamp=False), 0.02),
     "coupled": (lambda *box: MeshSpace(grid_mesh(*box)), lambda space, p: Coupled(space, p, tolerance=1e-12), 0.025),
 }
@@ -60,7 +62,7 @@ def measured(name, p, u, k2, mode, duration, cells=CELLS):
     integrator, before = make_integrator(space, p), amplitude()
     steps = int(np.ceil(duration / longest))
     for _ in range(steps):
-        integrator.step(state, duration / steps)
+        advance(integrator, state, duration / steps)
     after = amplitude()
     integrator.destroy()
     space.destroy()

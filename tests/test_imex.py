@@ -15,7 +15,7 @@ from carmodel.parameters import PRESETS
 from carmodel.results import RunDirectory
 from carmodel.spaces import BoxSpace
 from carmodel.spaces.mesh import MeshSpace, grid_mesh
-from tests.conftest import ODD_CELLS, ROOT, mpirun, petsc_options, smooth_state, without_reactions
+from tests.conftest import ODD_CELLS, ROOT, advance, mpirun, petsc_options, smooth_state, without_reactions
 
 P = PRESETS["normalised"]
 CARMODEL = ROOT / ".venv/bin/carmodel"
@@ -40,15 +40,6 @@ def therapy(space):
     space.owned(u[0])[...] = 0.5 * 0.5 * (1.0 - np.tanh((x - 0.25) / 0.1)) + 0.0 * (y + z)
     space.owned(u[2])[...] = 0.5 * (1.0 - np.tanh((r - 0.5) / 0.1))
     return u
-
-
-def advance(integrator, u, end):
-    """Steps made on the way to `end`."""
-    t, steps = 0.0, []
-    while t < end:
-        steps.append(integrator.step(u, end - t))
-        t = end if steps[-1] == end - t else t + steps[-1]
-    return steps
 
 
 @pytest.fixture(scope="module")
