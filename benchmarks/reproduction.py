@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from carmodel import FIELDS, batch, claims
+from carmodel.claims.observed import FRONT
 from carmodel.claims.statement import Verdict
 from carmodel.parameters import PRESETS, TABLE_1
 from carmodel.results import RunDirectory
@@ -118,6 +119,24 @@ def regrowth_table(runs: dict[str, claims.ObservedRun]) -> str:
     return "\n".join(lines) + f"\n\nThe tumour's own limit is N = {limit:.4f} of the carrying capacity."
 
 
+def front_table(run: claims.ObservedRun) -> str:
+    """Depth of the front at t = 0 (3.2-02) by grid, from the initial profile and the run's largest C."""
+    cart, length = run.scenario.initial.cart, run.scenario.space.lengths[0]
+    level = FRONT * run.line["C"].max()
+
+    def depth(n: int) -> float:
+        x = (np.arange(n) + 0.5) * length / n
+        C = cart.value * np.prod(
+            [0.5 * (1.0 - np.tanh(d / cart.edge)) for d in (cart.start - x, x - cart.stop)], axis=0
+        )
+        return run.depth(x[level <= C].max())
+
+    grids = (16, 24, 32, 40, 48, 56, 64, 80, 100)
+    lines = ["| cells a side | " + " | ".join(map(str, grids)) + " | limit |", "|---" * (len(grids) + 2) + "|"]
+    lines.append("| depth, radii | " + " | ".join(f"{depth(n):.4f}" for n in (*grids, 100_000)) + " |")
+    return "\n".join(lines)
+
+
 def ranges_table() -> str:
     """The normalised set beside Table 1."""
     p, K_T = PRESETS["normalised"], TABLE_1["K_T"].value
@@ -159,7 +178,7 @@ def raw_run(folder: Path, jobs: int) -> str:
 def peclet(folder: Path, jobs: int) -> str:
     """Mass that clamping adds with central taxis, as chi_0 grows."""
     lines = ["| chi_0 | taxis | added to C by clamping, of its total |", "|---|---|---|"]
-    for chi_0 in (0.0825, 10.0):
+    for chi_0 in (0.0825, 1.0):
         for taxis in ("central", "upwind"):
             overrides = [
                 "space.cells=[24,24,24]", "time.end=4.0", "output.every=0.0", "integrator.kind=strang",
@@ -219,6 +238,7 @@ def main() -> None:
         "SUMMARY": summary_table(verdicts),
         "DIFFERING": differing(verdicts),
         "REGROWTH": regrowth_table(observed[chosen.settings[0]]),
+        "FRONT": front_table(observed[chosen.settings[0]]["3.2-base"]),
         "RANGES": ranges_table(),
         "RAW": raw_run(chosen.runs, chosen.jobs),
         "PECLET": peclet(chosen.runs, chosen.jobs),

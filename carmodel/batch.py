@@ -239,7 +239,9 @@ class Batch:
         def note(number: int, _frame: object) -> None:
             self._signal = number
 
-        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        heard = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        # What is ignored already, as nohup does with SIGHUP, stays so.
+        before = {number: signal.signal(number, note) for number in heard if signal.getsignal(number) != signal.SIG_IGN}
         try:
             yield
         finally:

@@ -215,7 +215,8 @@ def _catch_signals() -> list[int]:
         received.append(number)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
-        signal.signal(number, note)
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup does with SIGHUP
+            signal.signal(number, note)
     return received
 
 

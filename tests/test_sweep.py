@@ -197,6 +197,22 @@ def test_a_signal_stops_the_runs_and_they_save(write, tmp_path):
         assert json.loads(path.read_text())["status"].startswith("stopped: by signal 15")
 
 
+@pytest.mark.parametrize("command", ["run", "sweep"])
+def test_what_nohup_ignores_stays_ignored(write, tmp_path, command):
+    file = write(SMALL + "[integrator]\nkind = 'strang'\ndt = 5e-4\n")
+    arguments = [ROOT / ".venv/bin/carmodel", command, file, "--out", tmp_path / "out", "--set", "time.end=0.5"]
+    environment = dict(os.environ) | {"OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(["nohup", *arguments], stderr=subprocess.DEVNULL, env=environment) as job:
+        manifest = tmp_path / ("out/manifest.json" if command == "run" else "out/case/manifest.json")
+        for _ in range(600):
+            if manifest.is_file():
+                break
+            time.sleep(0.02)
+        job.send_signal(signal.SIGHUP)
+        assert job.wait(timeout=60) == 0
+    assert json.loads(manifest.read_text())["status"] == "finished"
+
+
 def test_runs_are_not_started_under_mpi(carmodel, write, monkeypatch):
     monkeypatch.setenv("OMPI_COMM_WORLD_RANK", "0")
     for command in (("sweep", write(SMALL)), ("claims",)):
