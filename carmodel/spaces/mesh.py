@@ -43,8 +43,8 @@ def gmsh_mesh(path: Path) -> Any:
     def refuse(found: str) -> InputError:
         return InputError(f"space.mesh = '{path}': {found}; accepted: a Gmsh .geo or .msh file with a volume")
 
-    if not MPI.COMM_WORLD.bcast(path.is_file()):
-        raise refuse("no such file")
+    if complaint := MPI.COMM_WORLD.bcast(_at_first_sight(path) if MPI.COMM_WORLD.rank == 0 else ""):
+        raise refuse(complaint)
     # FiPy reads .msh files of version 2 only, in as many parts as there are ranks, and a torn one for ever: Gmsh,
     # started by FiPy on rank 0, reads any and tells what is wrong with it.  FiPy takes what it says for ASCII.
     script = f'General.Verbosity = 1;\nMerge "{path.resolve()}";\nMesh.ElementOrder = 1;\nSetOrder 1;\n'
@@ -63,6 +63,20 @@ def gmsh_mesh(path: Path) -> Any:
     if mesh is None or not mesh.globalNumberOfCells:
         raise refuse("has no solid cells")
     return mesh
+
+
+def _at_first_sight(path: Path) -> str:
+    """What is wrong with a file that need not be shown to Gmsh, which may read on in noise for ever; "" if nothing."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(4096)
+    except OSError as error:
+        return "no such file" if isinstance(error, FileNotFoundError) else str(error.strerror)
+    # A mesh starts with a section, binary or not; all else is a script.
+    script = not start.lstrip().startswith(b"$")
+    if script and (path.suffix == ".msh" or any(byte < 32 and byte not in b"\t\n\f\r" for byte in start)):
+        return "is neither a mesh nor a script of Gmsh's"
+    return ""
 
 
 @contextmanager
