@@ -7,3 +7,7 @@ class InputError(Exception):
 
 class NumericsError(Exception):
     """The numerics failed: what, where and at which time, in one line (exit code 3)."""
+
+
+class NotFiniteError(NumericsError):
+    """A field is infinite or not a number, on every rank: a shorter step may help."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from petsc4py import PETSc
 
 from . import FIELDS
-from .errors import InputError, NumericsError
+from .errors import InputError, NotFiniteError, NumericsError
 from .spaces import BoxSpace, Space
 from .spaces.cosine import CosineTransform
 
@@ -29,6 +29,10 @@ ROUNDING = 1e-11
 
 #: dt D / h^2 from which multigrid is faster than Jacobi-preconditioned CG: docs/linear_solves.md.
 MULTIGRID_FROM = 15.0
+
+#: A matrix is scaled to a dt at most this many times the one it was assembled for: what rounding took from its diagonal
+#: grows as much.
+FARTHEST = 1e3
 
 #: Multigrid that was set up for one dt serves others up to this factor away.
 MULTIGRID_REACH = 1.5
@@ -141,7 +145,7 @@ class _Matrix:
 
     def __init__(self, space: Space, diffusivity: float | Array) -> None:
         self.space, self.diffusivity = space, diffusivity
-        self.dt = 0.0
+        self.dt = self._first_dt = 0.0
         #: Largest dt D / h^2.
         self.diffusion_number = 0.0
         #: Largest diffusivity.
@@ -151,7 +155,9 @@ class _Matrix:
 
     def at(self, dt: float) -> Any:
         """The matrix for dt; collective."""
-        if self._first is None:
+        if self._first is None or dt > FARTHEST * self._first_dt:
+            self.destroy()
+            self._other = None
             self._first = self.space.diffusion_matrix(self.diffusivity, dt)
             self._first_dt = dt
             self._first_number = self._measure()
@@ -265,7 +271,7 @@ def solve_in_place(space: Space, ksp: Any, x: Any, b: Any, values: Array, dt: fl
     iterations = int(ksp.getIterationNumber())
     reason = ksp.getConvergedReason()
     if reason == PETSc.KSP.ConvergedReason.DIVERGED_NANORINF:
-        raise NumericsError(f"{name} is no longer finite")
+        raise NotFiniteError(f"{name} is no longer finite")
     if reason < 0:
         raise NumericsError(
             f"diffusion of {name} not solved: PETSc reason {reason} after {iterations} iterations, residual "

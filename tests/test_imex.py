@@ -9,7 +9,7 @@ import pyvista
 
 from carmodel import FIELDS
 from carmodel.compare import compare
-from carmodel.errors import NumericsError
+from carmodel.errors import InputError, NumericsError
 from carmodel.integrators import Imex, Strang
 from carmodel.parameters import PRESETS
 from carmodel.results import RunDirectory
@@ -141,6 +141,85 @@ def test_undershoot_of_the_discretisation_does_not_stop_the_run():
     assert clamped > 1e-3 > counts["upwind"][2]
     assert 0 < rejected <= 2 * steps
     assert steps < 6 * counts["upwind"][0]
+    space.destroy()
+
+
+def test_a_first_step_far_too_long_does_not_loosen_the_tolerance():
+    """A million times the carrying capacity of C kills TA at once, and what is dead stays dead."""
+    space = BoxSpace((4, 1, 1), (1.0, 0.3, 0.3))
+    u = space.zeros(7)
+    C, TA = space.owned(u[0]), space.owned(u[2])
+    C[...], TA[...] = 1e6, 0.5
+    integrator = Imex(space, P, dt=1.0)
+    t = 0.0
+    for _ in range(60):
+        t += integrator.step(u, 1.0 - t)
+        assert TA.max() < 0.5 * np.exp(-1e6 * P.gamma * t) + 1e-3
+    integrator.destroy()
+    space.destroy()
+
+
+@pytest.mark.parametrize("kind", ["box", "mask", "mesh"])
+def test_a_step_that_overflows_is_repeated_shorter(kind):
+    """Whether the overflow meets a transform or a Krylov solver."""
+    space = MeshSpace(grid_mesh((4, 3, 2), (1.0, 1.0, 1.0))) if kind == "mesh" else BoxSpace((4, 3, 2), (1.0, 1.0, 1.0))
+    D_C = space.zeros() + P.D_C if kind == "mask" else None
+    rng = np.random.default_rng(3)
+    u = space.zeros(7)
+    space.owned(u[0])[...], space.owned(u[2])[...] = 1e6 * rng.random(space.owned_shape), rng.random(space.owned_shape)
+    integrator = Imex(space, P, D_C=D_C, dt=1.0)
+    with np.errstate(all="ignore"):
+        made = integrator.step(u, 10.0)
+    assert integrator.rejected["undershoot"] > 0
+    assert 0.0 < made < 1e-4
+    assert space.owned(u).min() >= 0.0
+    assert np.abs(space.owned(u)).max() < 2e6
+    integrator.destroy()
+    space.destroy()
+
+
+def test_an_infusion_keeps_the_linear_solvers():
+    """Only other diffusivities make new ones: on a mesh FiPy assembles them, and the manifest tells of them."""
+    space = MeshSpace(grid_mesh((4, 3, 2), (1.0, 1.0, 1.0)))
+    u = space.zeros(7)
+    space.owned(u)[...] = 0.1
+    integrator = Imex(space, P)
+    integrator.step(u, 0.1)
+    solvers = integrator.figures()["linear_solvers"]
+    assert set(solvers) == set(FIELDS)
+    integrator.restart(P._replace(sigma_A=2.0), None)
+    assert integrator.figures()["linear_solvers"] == solvers
+    integrator.restart(P._replace(D_H=0.3), None)
+    assert integrator.figures()["linear_solvers"] == {}
+    integrator.destroy()
+    space.destroy()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("imex_snes_type", "newtonls", "-imex_snes_type newtonls"),
+        ("ts_arkimex_fully_implicit", "true", "-ts_arkimex_fully_implicit"),
+        ("ts_dt", "0", "-ts_dt 0"),
+        ("ts_dt", "-1", "-ts_dt -1"),
+    ],
+)
+def test_options_that_would_make_it_another_method_are_refused(option, value, told):
+    space = BoxSpace((3, 3, 3), (1.0, 1.0, 1.0))
+    with petsc_options({option: value}), pytest.raises(InputError, match=f"PETSc option {told}; accepted: "):
+        Imex(space, P)
+    space.destroy()
+
+
+def test_petsc_cannot_be_told_to_ignore_a_step_that_failed():
+    space = BoxSpace((6, 5, 4), (1.0, 1.0, 1.0))
+    u = therapy(space)
+    options = {"ts_error_if_step_fails": "0", "ts_max_reject": 0, "ts_rtol": 1e-12, "ts_atol": 1e-12, "ts_dt": 0.5}
+    with petsc_options(options):
+        integrator = Imex(space, P)
+    with pytest.raises(NumericsError, match="DIVERGED_STEP_REJECTED"):
+        integrator.step(u, 1.0)
+    integrator.destroy()
     space.destroy()
 
 

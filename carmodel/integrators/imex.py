@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from petsc4py import PETSc
 
 from .. import FIELDS
-from ..errors import InputError, NumericsError
+from ..errors import InputError, NotFiniteError, NumericsError
 from ..linear import KrylovDiffusion, petsc_reason
 from ..parameters import Parameters
 from ..spaces import Space
@@ -96,6 +96,7 @@ class Imex:
         self._unavoidable = 0.0  # undershoot in a day that shorter steps do not avoid
         self._largest: Array = np.zeros(len(FIELDS))
         self._largest_sizes: Array = np.zeros(len(FIELDS))
+        self._judged_for = 0.0  # days of the attempt whose error `_tolerance` judges
         self._shift, self._setting_up = 1.0, False
         self._ghosted = space.zeros(len(FIELDS))
         self._ghosted_of = self._diffused_of = (0, 0)
@@ -103,7 +104,7 @@ class Imex:
         self._make_stepper()
 
     def _set(self, parameters: Parameters, D_C: Array | None) -> None:
-        self.parameters = parameters
+        self.parameters, self._given_D_C = parameters, D_C
         self._diffusivities: list[float | Array] = list(parameters.diffusivities)
         if D_C is not None:
             self._diffusivities[0] = D_C
@@ -136,18 +137,25 @@ class Imex:
             ts.setUp()
         except PETSc.Error as error:
             raise InputError(f"PETSc options for TS: {petsc_reason(error)}; accepted: what PETSc knows") from None
+        ts.setErrorIfStepFails(True)  # a step that was not made is none
+        given = PETSc.Options()
         if ts.getType() != PETSc.TS.Type.ARKIMEX:
             raise InputError(f"PETSc option -ts_type {ts.getType()}; accepted: arkimex")
+        if snes.getType() != PETSc.SNES.Type.PYTHON:
+            raise InputError(f"PETSc option -imex_snes_type {snes.getType()}; accepted: none, the stages are linear")
+        if given.getBool("ts_arkimex_fully_implicit", False):
+            raise InputError("PETSc option -ts_arkimex_fully_implicit; accepted: not set, only diffusion is implicit")
         #: PETSc's name of the method, and its order of accuracy.
         self.method = str(ts.getARKIMEXType())
         if self.method not in ORDERS:
             raise InputError(f"PETSc option -ts_arkimex_type {self.method}; accepted: {', '.join(ORDERS)}")
         self.order = ORDERS[self.method]
-        given = PETSc.Options()
         if not (given.hasName("ts_rtol") or given.hasName("ts_atol")):
             ts.setTolerances(rtol=0.0, atol=self._tolerance)
         if given.hasName("ts_dt"):
             self._first_dt = self._next = ts.getTimeStep()
+            if not 0.0 < self._first_dt < inf:
+                raise InputError(f"PETSc option -ts_dt {self._first_dt:g}; accepted: a positive number of days")
 
     def step(self, u: Array, dt: float) -> float:
         """Advance the state, shape (7, n_local), in place by at most dt days; return the days made.  Collective.
@@ -168,10 +176,12 @@ class Imex:
 
     def restart(self, parameters: Parameters, D_C: Array | None) -> None:
         """The state or the equations have changed at once: go on with these, from a small step; collective."""
-        iterations = self._diffusion.iterations
-        self._diffusion.destroy()
-        self._set(parameters, D_C)
-        self._diffusion.iterations += iterations
+        if D_C is not self._given_D_C or parameters.diffusivities != self.parameters.diffusivities:
+            iterations = self._diffusion.iterations
+            self._diffusion.destroy()
+            self._set(parameters, D_C)
+            self._diffusion.iterations += iterations
+        self.parameters = parameters
         self._next = min(self._next, self._first_dt)
         self._unavoidable = 0.0
         self._ts.restartStep()
@@ -209,13 +219,13 @@ class Imex:
             self._fields_of(self._u)[...] = before
             ts.setTime(self._t)
             ts.setTimeStep(h)
-            self._starting = h
+            self._judged_for = 0.0
             try:
                 ts.step()
                 made = ts.getTime() - self._t if ts.getStepRejections() > rejections else h
                 below = self._undershoot()
-            except PETSc.Error as error:
-                if error.ierr != FLOATING_POINT:
+            except (PETSc.Error, NotFiniteError) as error:
+                if isinstance(error, PETSc.Error) and error.ierr != FLOATING_POINT:
                     raise NumericsError(f"no step is short enough: PETSc says: {petsc_reason(error)}") from None
                 made, below = h, np.full(len(FIELDS), inf)  # beyond what numbers can say
             by_error = ts.getStepRejections() - rejections
@@ -260,20 +270,21 @@ class Imex:
         largest = np.maximum(largest, self._largest)
         return np.divide(np.maximum(-least, 0.0), largest, out=1.0 * (least < 0.0), where=largest > 0.0)
 
-    def _judge(self, rate: Any) -> None:
-        """Tell PETSc what error is too much in each field; `rate` is that at the start of the step of `_starting` days.
+    def _judge(self, rate: Any, dt: float) -> None:
+        """Tell PETSc what error is too much in each field; `rate` is that at the start of a step of dt days.
 
-        Fields that start at zero are judged by what the rate makes of them.
+        Fields that start at zero are judged by what the rate makes of them, in each attempt anew: an attempt far too
+        long makes of them what will never be.
         """
         sizes, _, self._largest = self._measure(self._u)
-        sizes = np.maximum(sizes, self._starting * self._measure(rate)[0])
         self._largest_sizes = np.maximum(self._largest_sizes, sizes)
+        sizes = np.maximum(sizes, dt * self._measure(rate)[0])
         judged = np.maximum(sizes, NEGLIGIBLE * self._largest_sizes)
         judged[judged == 0.0] = 1e300  # a field that is zero and stays zero has no error
         self._fields_of(self._tolerance)[...] = self.rtol**CALIBRATION * judged.reshape(
             -1, *[1] * len(self.space.owned_shape)
         )
-        self._starting = 0.0
+        self._judged_for = dt
 
     # ---- what PETSc calls ----------------------------------------------------------------------------------------
 
@@ -283,8 +294,8 @@ class Imex:
         self.space.explicit_rate(
             self._with_ghosts(u), self._by_field(rate), parameters=self.parameters, taxis=self.taxis, D_C=self._D_C
         )
-        if self._starting:
-            self._judge(rate)
+        if (dt := self._ts.getTimeStep()) != self._judged_for:
+            self._judge(rate, dt)
         self.seconds["reaction_taxis"] += perf_counter() - start
 
     def _implicit_residual(self, _ts: Any, _t: float, u: Any, u_dot: Any, residual: Any) -> None:
