@@ -39,7 +39,7 @@ LANDING = 0.75
 
 #: The embedded error is held below rtol to this power.  On these stiff equations it falls more slowly with the step
 #: than the error does: held below rtol itself, a run would be ever more accurate than asked for (docs/tolerance.md).
-CALIBRATION = 6.0 / 7.0
+CALIBRATION = 0.93
 
 #: After a rejection for undershoot the step is this part of the rejected one.
 SHORTENED = 0.25
