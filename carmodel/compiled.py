@@ -27,6 +27,7 @@ _COMPILED = (
     "spaces/stencils.py",
     "spaces/faces.py",
     "spaces/cosine.py",
+    "integrators/phi.py",
 )
 
 

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 import petsc4py
 
+from . import FIELDS
 from .errors import InputError, NumericsError
 from .runfile import load
 from .scenario import Box, Mesh, Scenario
+from .scenario import Integrator as Choices
 
 if TYPE_CHECKING:  # PETSc takes its options when it is first imported: not before launch() hands them over
     from .simulation import Integrator
@@ -148,9 +150,12 @@ def _make_integrator(scenario: Scenario, space: "Space", D_C: "Array | None") ->
 
         assert isinstance(space, MeshSpace)  # the scenario's validation has seen to it
         return Coupled(space, parameters, D_C=D_C, taxis=choices.taxis, scheme=choices.scheme)
-    from .integrators import Imex, Strang
+    from .integrators import Exponential, Imex, Strang
+    from .spaces import BoxSpace
 
     if choices.kind == "imex":
+        if isinstance(space, BoxSpace) and D_C is None and _exponential_is_wanted(choices):
+            return Exponential(space, parameters, taxis=choices.taxis, rtol=choices.rtol, dt=choices.dt)
         return Imex(space, parameters, D_C=D_C, taxis=choices.taxis, rtol=choices.rtol, dt=choices.dt)
     return Strang(
         space,
@@ -164,6 +169,23 @@ def _make_integrator(scenario: Scenario, space: "Space", D_C: "Array | None") ->
         jacobi_iterations=choices.jacobi_iterations,
         jacobi_tolerance=choices.jacobi_tolerance,
     )
+
+
+def _exponential_is_wanted(choices: Choices) -> bool:
+    """Whether `method` says so, or leaves it open and no PETSc option is for its time stepper or its solvers.
+
+    Raises InputError where such an option meets a `method` without them.
+    """
+    from petsc4py import PETSc
+
+    prefixes = ("ts_", "imex_", *(f"{field}_" for field in FIELDS))
+    options = [key for key in PETSc.Options().getAll() if key.startswith(prefixes)]
+    if options and choices.method == "exponential":
+        raise InputError(
+            f"PETSc option -{options[0]}: integrator.method = 'exponential' has no solver of PETSc's; accepted with "
+            "the option: 'auto' or 'arkimex'"
+        )
+    return choices.method == "exponential" or (choices.method == "auto" and not options)
 
 
 def _prepare(out: Path, scenario: Scenario) -> None:

@@ -123,6 +123,7 @@ class Integrator(Table):
     """How the state advances."""
 
     kind: Literal["imex", "strang", "coupled"] = "imex"
+    method: Literal["auto", "exponential", "arkimex"] = "auto"
     rtol: Annotated[FiniteFloat, Field(ge=1e-13, le=1.0)] = 1e-4
     dt: Positive = 0.01
     taxis: Literal["central", "upwind", "scharfetter-gummel"] = "central"
@@ -255,12 +256,16 @@ class Scenario(Table):
                 raise ValueError('integrator.diffusion = "jacobi" has a constant D_C; accepted with a mask: "ksp"')
             if self.space.kind != "box":
                 raise ValueError('integrator.diffusion = "jacobi" has a box of cells; accepted on a mesh: "ksp"')
-        if self.integrator.diffusion_scheme == "exact" and (self.parameters.mask or self.space.kind != "box"):
-            where = "with a mask for D_C" if self.parameters.mask else "on a mesh"
-            raise ValueError(
-                f"integrator.diffusion_scheme = 'exact' has a box of cells and a constant D_C; accepted {where}: "
-                "'backward-euler' or 'sdirk2'"
-            )
+        for key, by_transform, others in (
+            ("diffusion_scheme", "exact", "'backward-euler' or 'sdirk2'"),
+            ("method", "exponential", "'auto' or 'arkimex'"),
+        ):
+            given = getattr(self.integrator, key)
+            if given == by_transform and (self.parameters.mask or self.space.kind != "box"):
+                where = "with a mask for D_C" if self.parameters.mask else "on a mesh"
+                raise ValueError(
+                    f"integrator.{key} = '{given}' has a box of cells and a constant D_C; accepted {where}: {others}"
+                )
         if self.space.kind != "box" and "csv" in self.output.formats:
             raise ValueError("output.formats = 'csv' is for boxes; accepted on a mesh: 'vtk'")
         if self.integrator.dt < self.time.end / 1e9:

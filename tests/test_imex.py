@@ -1,4 +1,4 @@
-"""The adaptive integrator: what it was asked for is what it reaches, where it lands, what it does below zero."""
+"""The adaptive integrators: what they were asked for is what they reach, where they land, what they do below zero."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ import pyvista
 from carmodel import FIELDS
 from carmodel.compare import compare
 from carmodel.errors import InputError, NumericsError
-from carmodel.integrators import Imex, Strang
+from carmodel.integrators import Exponential, Imex, Strang
 from carmodel.parameters import PRESETS
 from carmodel.results import RunDirectory
 from carmodel.spaces import BoxSpace
@@ -19,6 +19,9 @@ from tests.conftest import ODD_CELLS, ROOT, advance, mpirun, petsc_options, smoo
 
 P = PRESETS["normalised"]
 CARMODEL = ROOT / ".venv/bin/carmodel"
+
+#: What `kind = "imex"` may stand for.
+METHODS = (Imex, Exponential)
 
 CASE = f"""
 [space]
@@ -54,11 +57,12 @@ def exact():
     return space, space.owned(u).reshape(7, -1).copy()
 
 
+@pytest.mark.parametrize("make", METHODS)
 @pytest.mark.parametrize("rtol", [1e-2, 1e-4, 1e-6])
-def test_the_error_is_the_one_asked_for_within_ten_times(exact, rtol):
+def test_the_error_is_the_one_asked_for_within_ten_times(exact, rtol, make):
     space, reference = exact
     u = therapy(space)
-    integrator = Imex(space, P, rtol=rtol)
+    integrator = make(space, P, rtol=rtol)
     advance(integrator, u, 12.0)
     error = np.linalg.norm(space.owned(u).reshape(7, -1) - reference, axis=1) / np.linalg.norm(reference, axis=1)
     assert 0.1 * rtol < error.max() < 10.0 * rtol, dict(zip(FIELDS, error, strict=True))
@@ -84,9 +88,11 @@ def test_the_reference_is_what_strang_converges_to(exact):
 
 def test_totals_are_kept_without_reactions():
     p = without_reactions()
-    for space in (
-        BoxSpace((13, 11, 7), (1.0, 1.2, 0.7)),
-        MeshSpace(grid_mesh((6, 5, 4), (1.0, 1.2, 0.7))),
+    box = (13, 11, 7), (1.0, 1.2, 0.7)
+    for make, space in (
+        (Imex, BoxSpace(*box)),
+        (Exponential, BoxSpace(*box)),
+        (Imex, MeshSpace(grid_mesh((6, 5, 4), (1.0, 1.2, 0.7)))),
     ):
         if isinstance(space, MeshSpace):
             u = space.zeros(7)
@@ -94,7 +100,7 @@ def test_totals_are_kept_without_reactions():
         else:
             u = smooth_state(space)
         before = space.sum_min_max(u)[0]
-        integrator = Imex(space, p, rtol=1e-5)
+        integrator = make(space, p, rtol=1e-5)
         advance(integrator, u, 3.0)
         after = space.sum_min_max(u)[0]
         assert after - integrator.clamped == pytest.approx(before, rel=1e-12)
@@ -114,14 +120,15 @@ def test_a_step_too_long_for_the_killing_is_repeated_shorter():
     steps = advance(integrator, u, 1.0)
     assert steps[0] < 0.5
     assert integrator.rejected["undershoot"] > 0
-    assert integrator.undershoot.max() <= 1e-3
+    assert integrator.undershoot.accepted.max() <= 1e-3
     assert space.sum_min_max(u)[1].min() >= 0.0
     assert np.abs(u[2]).max() < 1e-3  # exp(-20)
     integrator.destroy()
     space.destroy()
 
 
-def test_undershoot_of_the_discretisation_does_not_stop_the_run():
+@pytest.mark.parametrize("make", METHODS)
+def test_undershoot_of_the_discretisation_does_not_stop_the_run(make):
     """Central taxis at a cell Peclet number of 5: shorter steps cannot help, and the run goes on."""
     space = BoxSpace((16, 5, 4), (1.0, 0.4, 0.4))
     p = without_reactions()._replace(chi_0=0.1, D_C=2e-3, D_S=1e-5)
@@ -131,7 +138,7 @@ def test_undershoot_of_the_discretisation_does_not_stop_the_run():
         x = space.centres[0]
         space.owned(u[0])[...] = 1.0 * (x < 0.4)
         space.owned(u[4])[...] = np.exp(-(((x - 0.6) / 0.1) ** 2))
-        integrator = Imex(space, p, rtol=1e-4, taxis=taxis)
+        integrator = make(space, p, rtol=1e-4, taxis=taxis)
         before = space.sum_min_max(u)[0]
         steps = advance(integrator, u, 0.5)
         assert space.sum_min_max(u)[0] - before == pytest.approx(integrator.clamped, abs=1e-11)
@@ -144,13 +151,14 @@ def test_undershoot_of_the_discretisation_does_not_stop_the_run():
     space.destroy()
 
 
-def test_a_first_step_far_too_long_does_not_loosen_the_tolerance():
+@pytest.mark.parametrize("make", METHODS)
+def test_a_first_step_far_too_long_does_not_loosen_the_tolerance(make):
     """A million times the carrying capacity of C kills TA at once, and what is dead stays dead."""
     space = BoxSpace((4, 1, 1), (1.0, 0.3, 0.3))
     u = space.zeros(7)
     C, TA = space.owned(u[0]), space.owned(u[2])
     C[...], TA[...] = 1e6, 0.5
-    integrator = Imex(space, P, dt=1.0)
+    integrator = make(space, P, dt=1.0)
     t = 0.0
     for _ in range(60):
         t += integrator.step(u, 1.0 - t)
@@ -159,7 +167,7 @@ def test_a_first_step_far_too_long_does_not_loosen_the_tolerance():
     space.destroy()
 
 
-@pytest.mark.parametrize("kind", ["box", "mask", "mesh"])
+@pytest.mark.parametrize("kind", ["box", "mask", "mesh", "exponential"])
 def test_a_step_that_overflows_is_repeated_shorter(kind):
     """Whether the overflow meets a transform or a Krylov solver."""
     space = MeshSpace(grid_mesh((4, 3, 2), (1.0, 1.0, 1.0))) if kind == "mesh" else BoxSpace((4, 3, 2), (1.0, 1.0, 1.0))
@@ -167,7 +175,7 @@ def test_a_step_that_overflows_is_repeated_shorter(kind):
     rng = np.random.default_rng(3)
     u = space.zeros(7)
     space.owned(u[0])[...], space.owned(u[2])[...] = 1e6 * rng.random(space.owned_shape), rng.random(space.owned_shape)
-    integrator = Imex(space, P, D_C=D_C, dt=1.0)
+    integrator = Exponential(space, P, dt=1.0) if kind == "exponential" else Imex(space, P, D_C=D_C, dt=1.0)
     with np.errstate(all="ignore"):
         made = integrator.step(u, 10.0)
     assert integrator.rejected["undershoot"] > 0
@@ -223,24 +231,28 @@ def test_petsc_cannot_be_told_to_ignore_a_step_that_failed():
     space.destroy()
 
 
-def test_impossible_rates_end_in_the_field_s_name():
+@pytest.mark.parametrize("make", METHODS)
+def test_impossible_rates_end_in_the_field_s_name(make):
     space = BoxSpace((3, 3, 3), (1.0, 1.0, 1.0))
     u = space.zeros(7)
     space.owned(u)[...] = 1e200
-    integrator = Imex(space, P._replace(gamma=1e200))
+    integrator = make(space, P._replace(gamma=1e200))
     with pytest.raises(NumericsError, match="even in a step of"):
         advance(integrator, u, 1.0)
     integrator.destroy()
     space.destroy()
 
 
-def test_ten_infusions_cost_at_most_ten_steps_each(write, tmp_path, carmodel):
+@pytest.mark.parametrize("method", ["arkimex", "exponential"])
+def test_ten_infusions_cost_at_most_ten_steps_each(write, tmp_path, carmodel, method):
     times = [0.1 + 0.17 * n for n in range(10)]
     doses = "".join(f"[[infusion]]\ntime = {t}\nadd = {{ initial = 0.5 }}\n" for t in times)
     steps = {}
     for name, text in (("plain", CASE), ("doses", CASE + doses)):
         out = tmp_path / name
-        answer = carmodel("run", write(text, f"{name}.toml"), "--out", out, "--quiet")
+        answer = carmodel(
+            "run", write(text, f"{name}.toml"), "--out", out, "--quiet", "--set", f"integrator.method={method}"
+        )
         assert answer.code == 0, answer.err
         run = RunDirectory(out)
         steps[name] = run.manifest["steps"]
@@ -258,26 +270,29 @@ def test_an_intervention_is_the_start_of_a_new_run():
     barrier = space.zeros() + P.D_C
     space.owned(barrier)[..., 4] *= 0.01
     space.exchange_field(barrier)
-    for p, D_C in ((P._replace(sigma_A=2.0, D_H=0.3), None), (P, barrier)):
+    others = P._replace(sigma_A=2.0, D_H=0.3)
+    for make, p, D_C in ((Imex, others, None), (Imex, P, barrier), (Exponential, others, None)):
         u = smooth_state(space)
-        integrator = Imex(space, P)
+        integrator = make(space, P)
         advance(integrator, u, 1.0)
         v = u.copy()
         integrator.restart(p, D_C)
         advance(integrator, u, 1.0)
         integrator.destroy()
-        new = Imex(space, p, D_C=D_C)
+        new = Imex(space, p, D_C=D_C) if make is Imex else Exponential(space, p)
         advance(new, v, 1.0)
         new.destroy()
         assert np.array_equal(space.owned(u), space.owned(v))
     space.destroy()
 
 
-@pytest.mark.parametrize("grid", ["box", "mask", "mesh"])
+@pytest.mark.parametrize("grid", ["box", "exponential", "mask", "mesh"])
 def test_ranks_do_not_change_the_fields(write, tmp_path, grid):
     text = CASE
     if grid == "mesh":
         text = text.replace("[space]", '[space]\nkind = "mesh"').replace("[13, 11, 7]", "[5, 6, 9]")
+    if grid == "box":
+        text += '[integrator]\nmethod = "arkimex"\n'
     if grid == "mask":
         text += '[parameters]\nD_C = { mask = "mask.vti" }\n'
         image = pyvista.ImageData(dimensions=[n + 1 for n in ODD_CELLS])
@@ -293,7 +308,7 @@ def test_ranks_do_not_change_the_fields(write, tmp_path, grid):
 
 
 def test_box_and_mesh_take_the_same_steps_to_the_same_state(write, tmp_path, carmodel):
-    text = CASE.replace("[13, 11, 7]", "[6, 5, 4]")
+    text = CASE.replace("[13, 11, 7]", "[6, 5, 4]") + '[integrator]\nmethod = "arkimex"\n'
     box, mesh = tmp_path / "box", tmp_path / "mesh"
     assert carmodel("run", write(text), "--out", box, "--quiet").code == 0
     on_mesh = text.replace("[space]", '[space]\nkind = "mesh"')
@@ -334,13 +349,14 @@ def test_petsc_s_options_and_monitors(write, tmp_path):
 
 LEAK = """
 import resource
-from carmodel.integrators import Imex
+import sys
+from carmodel import integrators
 from carmodel.parameters import PRESETS
 from carmodel.spaces import BoxSpace
 from tests.conftest import smooth_state
 space = BoxSpace((24, 24, 24), (1.0, 1.0, 1.0))
 u = smooth_state(space)
-integrator = Imex(space, PRESETS["normalised"], rtol=1e-3)
+integrator = getattr(integrators, sys.argv[1])(space, PRESETS["normalised"], rtol=1e-3)
 for _ in range(20):
     integrator.step(u, 0.01)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -351,7 +367,10 @@ integrator.destroy()
 """
 
 
-def test_steps_do_not_pile_up_memory():
+@pytest.mark.parametrize("make", METHODS)
+def test_steps_do_not_pile_up_memory(make):
     """150 steps of 14 MB of vectors each: peak memory stays."""
-    done = subprocess.run([sys.executable, "-c", LEAK], capture_output=True, text=True, check=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", LEAK, make.__name__], capture_output=True, text=True, check=True, cwd=ROOT
+    )
     assert int(done.stdout) < 4000, done.stdout  # kB

@@ -286,7 +286,8 @@ def test_petsc_options_on_the_command_line(tmp_path):
             tmp_path / name,
             "--quiet",
         ]
-        short = ["--set", "space.cells=[8,8,8]", "--set", "time.end=0.2", "--set", "integrator.dt=0.1"]
+        chosen = ("space.cells=[8,8,8]", "time.end=0.2", "integrator.dt=0.1", "integrator.method=arkimex")
+        short = [word for text in chosen for word in ("--set", text)]
         return subprocess.run([*command, *short, "--", *options], capture_output=True, text=True, check=False)
 
     assert run("ours").returncode == 0

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from carmodel.integrators import Imex, Strang
+from carmodel.integrators import Exponential, Imex, Strang
 from carmodel.integrators.coupled import Coupled
 from carmodel.parameters import PRESETS
 from carmodel.spaces import BoxSpace
@@ -17,6 +17,7 @@ BOX = ((7, 6, 5), (1.0, 0.8, 0.6))
 #: Space, integrator and step by name; another integrator is tested by being listed.
 INTEGRATORS = {
     "imex": (lambda: BoxSpace(*BOX), lambda space, p: Imex(space, p, rtol=1e-10), 4.0),
+    "exponential": (lambda: BoxSpace(*BOX), lambda space, p: Exponential(space, p, rtol=1e-10), 4.0),
     "strang": (lambda: BoxSpace(*BOX), Strang, 0.5),
     "coupled": (lambda: MeshSpace(grid_mesh(*BOX)), lambda space, p: Coupled(space, p, tolerance=1e-12), 4.0),
 }

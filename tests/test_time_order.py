@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from carmodel.integrators import Imex, Strang
+from carmodel.integrators import Exponential, Imex, Strang
 from carmodel.kinetics import CHEMOTAXIS_FIELDS
 from carmodel.parameters import PRESETS
 from carmodel.spaces import BoxSpace
@@ -87,7 +87,7 @@ def problem(request):
     space.destroy()
 
 
-@pytest.mark.parametrize("name", [*STRANG, *(f"imex {method}" for method in IMEX)])
+@pytest.mark.parametrize("name", [*STRANG, "exponential", *(f"imex {method}" for method in IMEX)])
 def test_order_in_time_is_the_declared_one(problem, name):
     """All seven fields, taxis and reactions.  (`coupled` has its own test, on meshes.)"""
     space, start, taxis, references = problem
@@ -95,6 +95,11 @@ def test_order_in_time_is_the_declared_one(problem, name):
         p, numbers, (known, choices) = P, STEPS, STRANG[name]
         order, declared = measured_order(
             space, start, references[p], lambda: Strang(space, p, taxis=taxis, **choices), numbers
+        )
+    elif name == "exponential":
+        p, known = MILD, 4
+        order, declared = measured_order(
+            space, start, references[p], lambda: Exponential(space, p, taxis=taxis, dt=1.0, adapt=False), (8, 16)
         )
     else:
         p, method = MILD, name.split()[1]

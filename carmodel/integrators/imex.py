@@ -6,7 +6,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from mpi4py import MPI
 from numpy.typing import NDArray
 from petsc4py import PETSc
 
@@ -15,6 +14,7 @@ from ..errors import InputError, NotFiniteError, NumericsError
 from ..linear import KrylovDiffusion, petsc_reason
 from ..parameters import Parameters
 from ..spaces import Space
+from .control import SHORTENED, Scale, Undershoot, first_attempt, measure, relative_undershoot
 
 Array = NDArray[np.float64]
 
@@ -23,12 +23,6 @@ ORDERS = {
     "1bee": 1, "a2": 2, "l2": 2, "ars122": 2, "2c": 2, "2d": 2, "2e": 2, "prssp2": 2, "3": 3, "ars443": 3, "bpr3": 3,
     "4": 4, "5": 5,
 }  # fmt: skip
-
-#: A field smaller than this part of the largest it has been counts as that large when its error is judged.
-NEGLIGIBLE = 1e-3
-
-#: Steps below this part of a day mean that the tolerance cannot be met.
-SHORTEST = 1e-12
 
 #: PETSc's error number for results that are not finite.
 FLOATING_POINT = 72
@@ -41,9 +35,6 @@ LANDING = 0.75
 #: than the error does: held below rtol itself, a run would be ever more accurate than asked for (docs/tolerance.md).
 CALIBRATION = 0.93
 
-#: After a rejection for undershoot the step is this part of the rejected one.
-SHORTENED = 0.25
-
 
 class Imex:
     """Eqs (1)-(7) by additive Runge-Kutta methods (Kennedy and Carpenter 2003, doi 10.1016/S0168-9274(02)00138-1).
@@ -54,9 +45,8 @@ class Imex:
     of the size of `rtol`.  All of `-ts_...` holds, `-ts_rtol` and
     `-ts_atol` in PETSc's own sense; the method is `-ts_arkimex_type`, 4 unless given.
 
-    High order is not positive.  A step that undershoots by more than `rtol` of a field's largest value is repeated with
-    a shorter one, unless shorter ones undershoot as much in a day: then the cause is the discretisation in space
-    (central taxis at cell Peclet numbers above 2).  What is accepted below zero becomes zero and counts in `clamped`.
+    High order is not positive: steps that undershoot are repeated shorter (`control.Undershoot`).  What is accepted
+    below zero becomes zero and counts in `clamped`.
 
     Parameters
     ----------
@@ -87,15 +77,13 @@ class Imex:
         self.space, self.taxis, self.rtol, self.clamp = space, taxis, rtol, clamp
         #: Sum over this rank's cells of what clamping added to each field so far, shape (7,).
         self.clamped: Array = np.zeros(len(FIELDS))
-        #: Largest accepted undershoot of each field, relative to its largest value then, shape (7,).
-        self.undershoot: Array = np.zeros(len(FIELDS))
+        self.undershoot = Undershoot(rtol)
         self.rejected = {"error": 0, "undershoot": 0}
         #: Wall time spent, in seconds, by phase.
         self.seconds = {"reaction_taxis": 0.0, "diffusion": 0.0, "time_stepper": 0.0}
         self._t, self._first_dt, self._next = 0.0, dt, dt
-        self._unavoidable = 0.0  # undershoot in a day that shorter steps do not avoid
+        self._scale = Scale()
         self._largest: Array = np.zeros(len(FIELDS))
-        self._largest_sizes: Array = np.zeros(len(FIELDS))
         self._judged_for = 0.0  # days of the attempt whose error `_tolerance` judges
         self._shift, self._setting_up = 1.0, False
         self._ghosted = space.zeros(len(FIELDS))
@@ -183,22 +171,18 @@ class Imex:
             self._diffusion.iterations += iterations
         self.parameters = parameters
         self._next = min(self._next, self._first_dt)
-        self._unavoidable = 0.0
+        self.undershoot.forget()
         self._ts.restartStep()
 
     def figures(self) -> dict[str, Any]:
         """Counts for the manifest."""
-        by_field = zip(FIELDS, self.undershoot.tolist(), self._diffusion.iterations.tolist(), strict=True)
-        undershoot, iterations = {}, {}
-        for name, below, count in by_field:
-            undershoot[name], iterations[name] = below, count
         return {
             "method": f"ARKIMEX {self.method}",
             "rejected_steps": sum(self.rejected.values()),
             "rejected_for": dict(self.rejected),
-            "undershoot": undershoot,
+            "undershoot": dict(zip(FIELDS, self.undershoot.accepted.tolist(), strict=True)),
             "linear_solvers": self._diffusion.preconditioners,
-            "linear_iterations": iterations,
+            "linear_iterations": dict(zip(FIELDS, self._diffusion.iterations.tolist(), strict=True)),
         }
 
     def destroy(self) -> None:
@@ -212,8 +196,8 @@ class Imex:
     def _accepted_step(self, before: Array, limit: float) -> float:
         """From the state `before` to `_u` in at most `limit` days; returns their number and sets the next step."""
         ts, natural = self._ts, self._next
-        h = limit if limit <= natural * (1.0 + 1e-9) else min(natural, LANDING * limit)
-        best = inf
+        h = first_attempt(natural, limit, LANDING)
+        self.undershoot.begin()
         while True:
             rejections, steps = ts.getStepRejections(), ts.getStepNumber()
             self._fields_of(self._u)[...] = before
@@ -223,64 +207,32 @@ class Imex:
             try:
                 ts.step()
                 made = ts.getTime() - self._t if ts.getStepRejections() > rejections else h
-                below = self._undershoot()
+                below = self._below_zero()
             except (PETSc.Error, NotFiniteError) as error:
                 if isinstance(error, PETSc.Error) and error.ierr != FLOATING_POINT:
                     raise NumericsError(f"no step is short enough: PETSc says: {petsc_reason(error)}") from None
                 made, below = h, np.full(len(FIELDS), inf)  # beyond what numbers can say
             by_error = ts.getStepRejections() - rejections
             self.rejected["error"] += by_error
-            depth = float(below.max())
-            if depth <= max(self.rtol, 2.0 * self._unavoidable * made):
+            if self.undershoot.accepts(below, made):
                 break
-            if depth / made > 0.5 * best:
-                # Shorter steps undershoot less, but no less in a day: not the stepper's doing.
-                self._unavoidable = depth / made
-                break
-            if made < SHORTEST:
-                what = f"undershoots by {depth:.2g}" if depth < inf else "is no longer finite"
-                raise NumericsError(f"{FIELDS[int(below.argmax())]} {what} even in a step of {made:.2g} days")
-            best = depth / made
             self.rejected["undershoot"] += 1
             ts.setStepNumber(steps)
             h = natural = SHORTENED * made
-        self.undershoot = np.maximum(self.undershoot, below)
         # A step cut short to land on a time says nothing against the longer one that was due.
         self._next = ts.getTimeStep() if by_error else max(ts.getTimeStep(), natural)
         return made
 
-    def _measure(self, vector: Any) -> tuple[Array, Array, Array]:
-        """Root mean square, least and largest value of each field of a vector over all ranks; collective."""
-        fields = self._by_field(vector)
-        with np.errstate(all="ignore"):  # a step too long may leave what is no number; it is repeated
-            sums = np.einsum("fi,fi->f", fields, fields)
-        extremes = np.concatenate([-fields.min(axis=1), fields.max(axis=1)])
-        self.space.comm.Allreduce(MPI.IN_PLACE, sums, MPI.SUM)
-        self.space.comm.Allreduce(MPI.IN_PLACE, extremes, MPI.MAX)
-        return np.sqrt(sums / self.space.n_cells), -extremes[: len(FIELDS)], extremes[len(FIELDS) :]
-
-    def _undershoot(self) -> Array:
-        """How far each field of `_u` reaches below zero, relative to its largest value before or after the step.
-
-        1 where it had none; infinite if a field is no longer finite.
-        """
-        sizes, least, largest = self._measure(self._u)
-        if not np.isfinite(sizes).all():
-            return np.full(len(FIELDS), inf)
-        largest = np.maximum(largest, self._largest)
-        return np.divide(np.maximum(-least, 0.0), largest, out=1.0 * (least < 0.0), where=largest > 0.0)
+    def _below_zero(self) -> Array:
+        """How far each field of `_u` reaches below zero, relative to its largest value before or after the step."""
+        sizes, least, largest = measure(self.space, self._by_field(self._u))
+        return relative_undershoot(sizes, least, np.maximum(largest, self._largest))
 
     def _judge(self, rate: Any, dt: float) -> None:
-        """Tell PETSc what error is too much in each field; `rate` is that at the start of a step of dt days.
-
-        Fields that start at zero are judged by what the rate makes of them, in each attempt anew: an attempt far too
-        long makes of them what will never be.
-        """
-        sizes, _, self._largest = self._measure(self._u)
-        self._largest_sizes = np.maximum(self._largest_sizes, sizes)
-        sizes = np.maximum(sizes, dt * self._measure(rate)[0])
-        judged = np.maximum(sizes, NEGLIGIBLE * self._largest_sizes)
-        judged[judged == 0.0] = 1e300  # a field that is zero and stays zero has no error
+        """Tell PETSc what error is too much in each field; `rate` is that at the start of a step of dt days."""
+        sizes, _, self._largest = measure(self.space, self._by_field(self._u))
+        rates = measure(self.space, self._by_field(rate))[0]
+        judged = np.minimum(self._scale.judged(sizes, rates, dt), 1e300)  # PETSc takes no infinity
         self._fields_of(self._tolerance)[...] = self.rtol**CALIBRATION * judged.reshape(
             -1, *[1] * len(self.space.owned_shape)
         )

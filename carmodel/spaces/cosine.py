@@ -43,21 +43,32 @@ def decay(values: Array, dt_D: float, x: Array, y: Array, z: Array) -> None:
 
 
 class CosineTransform:
-    """Functions of the Laplacian of a box, applied to one field at a time.
+    """Functions of the Laplacian of a box.
 
-    `space`: the box.  Fields are arrays of its `owned_shape`; all methods are collective.
+    `space`: the box.  Fields are arrays of its `owned_shape`; their cosines, of `modes_shape`, are what this rank holds
+    of them.  All methods are collective.
     """
 
     def __init__(self, space: BoxSpace) -> None:
-        self._eigenvalues = [
-            (2.0 - 2.0 * np.cos(np.pi * np.arange(n) / n)) / h**2
-            for n, h in zip(space.cells, space.spacing, strict=True)
-        ]
         #: Shape of the fields: this rank's own cells, (nz, ny, nx).
         self.shape = space.owned_shape
         split = [axis for axis in range(3) if list(reversed(space.process_grid))[axis] > 1]
         self._whole = tuple(axis for axis in range(3) if axis not in split)
         self._lines = [_Lines(space, axis) for axis in split]
+        # What is done to single cosines is done where the last axis is whole: no way back and forth before it.
+        self._last = self._lines[-1] if split else None
+        #: Shape of this rank's share of the cosines, the same as `shape` where no axis is split.
+        self.modes_shape = self._last.values.shape if self._last else self.shape
+        #: Whether cosines may take the place of their field in memory.
+        self.in_place = not split
+        first = self._last.first if self._last else (0, 0, 0)
+        #: -Laplacian of this rank's cosines, in 1/cm^2: the sum of what belongs to their places along x, y and z.
+        self.eigenvalues = [
+            ((2.0 - 2.0 * np.cos(np.pi * np.arange(n) / n)) / h**2)[start : start + share]
+            for n, h, start, share in zip(
+                space.cells, space.spacing, reversed(first), reversed(self.modes_shape), strict=True
+            )
+        ]
         self._workers = thread_count(space.n_cells)
         self._block: Array = np.empty(space.owned_shape)
 
@@ -69,44 +80,72 @@ class CosineTransform:
         """Multiply by exp(dt D Laplacian) in place; `dt_D` in cm^2."""
         self._apply(decay, field, dt_D)
 
+    def to_modes(self, fields: Array, modes: Array) -> None:
+        """The orthonormal cosines of fields, shapes (k, *shape) and (k, *modes_shape), contiguous.
+
+        `fields` is overwritten; where no axis is split it may be `modes` itself.
+        """
+        if not self._last:
+            if fields is not modes:
+                modes[...] = fields
+            _in_place(scipy.fft.dctn, modes, axes=(1, 2, 3), norm="ortho", workers=self._workers)
+            return
+        for field, cosines in zip(fields, modes, strict=True):
+            cosines[...] = self._forward(field, "ortho")
+
+    def to_fields(self, modes: Array, fields: Array) -> None:
+        """The fields of orthonormal cosines, the inverse of `to_modes`; `modes` is overwritten, and may be `fields`."""
+        if not self._last:
+            if fields is not modes:
+                fields[...] = modes
+            _in_place(scipy.fft.idctn, fields, axes=(1, 2, 3), norm="ortho", workers=self._workers)
+            return
+        for cosines, field in zip(modes, fields, strict=True):
+            self._last.values[...] = cosines
+            self._backward(self._last.values, field, "ortho")
+
     def _apply(self, multiply: Callable[..., Any], field: Array, dt_D: float) -> None:
         block = field if field.flags.c_contiguous else self._block
         if block is not field:
             block[...] = field
-        if self._whole:
-            block = scipy.fft.dctn(block, axes=self._whole, overwrite_x=True, workers=self._workers)
-        for lines in self._lines[:-1]:
-            lines.collect(block)
-            lines.values = scipy.fft.dct(lines.values, axis=lines.axis, overwrite_x=True)
-            lines.give_back(block)
-        if self._lines:
-            # What is done to single cosines is done where the last axis is whole: no way back and forth before it.
-            last = self._lines[-1]
-            last.collect(block)
-            last.values = scipy.fft.dct(last.values, axis=last.axis, overwrite_x=True)
-            multiply(last.values, dt_D, *self._eigenvalues_from(last.first, last.values.shape))
-            last.values = scipy.fft.idct(last.values, axis=last.axis, overwrite_x=True)
-            last.give_back(block)
-        else:
-            multiply(block, dt_D, *self._eigenvalues)
-        for lines in reversed(self._lines[:-1]):
-            lines.collect(block)
-            lines.values = scipy.fft.idct(lines.values, axis=lines.axis, overwrite_x=True)
-            lines.give_back(block)
-        if self._whole:
-            block = scipy.fft.idctn(block, axes=self._whole, overwrite_x=True, workers=self._workers)
+        modes = self._forward(block)
+        multiply(modes, dt_D, *self.eigenvalues)
+        self._backward(modes, block)
         if block is not field:
             field[...] = block
 
-    def _eigenvalues_from(self, first: Offsets, shape: tuple[int, ...]) -> list[Array]:
-        """Eigenvalues along x, y, z of an array (nz, ny, nx) that starts at these global indices."""
-        parts = zip(self._eigenvalues, reversed(first), reversed(shape), strict=True)
-        return [values[start : start + n] for values, start, n in parts]
+    def _forward(self, block: Array, norm: str | None = None) -> Array:
+        """The cosines of a contiguous field, which is overwritten, and may be the array that is returned."""
+        if self._whole:
+            _in_place(scipy.fft.dctn, block, axes=self._whole, norm=norm, workers=self._workers)
+        for lines in self._lines:
+            lines.collect(block)
+            _in_place(scipy.fft.dctn, lines.values, axes=(lines.axis,), norm=norm)
+            if lines is not self._last:
+                lines.give_back(block)
+        return self._last.values if self._last else block
+
+    def _backward(self, modes: Array, block: Array, norm: str | None = None) -> None:
+        """The field of the array that `_forward` returned."""
+        for lines in reversed(self._lines):
+            if lines is not self._last:
+                lines.collect(block)
+            _in_place(scipy.fft.idctn, lines.values, axes=(lines.axis,), norm=norm)
+            lines.give_back(block)
+        if self._whole:
+            _in_place(scipy.fft.idctn, block, axes=self._whole, norm=norm, workers=self._workers)
 
     def destroy(self) -> None:
         """Free the communicators and data types; collective."""
         for lines in self._lines:
             lines.destroy()
+
+
+def _in_place(transform: Callable[..., Array], values: Array, **how: Any) -> None:
+    """Transform contiguous values in their own memory, as scipy does with doubles though it does not promise to."""
+    result = transform(values, overwrite_x=True, **how)
+    if not np.may_share_memory(result, values):
+        values[...] = result
 
 
 class _Lines:

@@ -1,0 +1,113 @@
+"""What adaptive integrators decide alike: what an error is held against, whose an undershoot is, where steps land."""
+
+from math import inf
+
+import numpy as np
+from mpi4py import MPI
+from numpy.typing import NDArray
+
+from .. import FIELDS
+from ..errors import NumericsError
+from ..spaces import Space
+
+Array = NDArray[np.float64]
+
+#: A field smaller than this part of the largest it has been counts as that large when its error is judged.
+NEGLIGIBLE = 1e-3
+
+#: Steps below this part of a day mean that the tolerance cannot be met.
+SHORTEST = 1e-12
+
+#: After a rejection for undershoot the step is this part of the rejected one.
+SHORTENED = 0.25
+
+
+def first_attempt(natural: float, limit: float, share: float) -> float:
+    """Days to try: the natural step, cut to what is left until `limit` or, of the last two, to `share` of it."""
+    return limit if limit <= natural * (1.0 + 1e-9) else min(natural, share * limit)
+
+
+def root_mean_squares(space: Space, sums: Array) -> Array:
+    """Of each field from its sum of squares over this rank's cells, shape (7,); collective."""
+    total = np.empty_like(sums)
+    space.comm.Allreduce(sums, total, MPI.SUM)
+    return np.sqrt(total / space.n_cells)
+
+
+def measure(space: Space, fields: Array) -> tuple[Array, Array, Array]:
+    """Root mean square, least and largest value of each field, shape (7, n_owned), over all ranks; collective."""
+    with np.errstate(all="ignore"):  # a step too long may leave what is no number; it is repeated
+        sums = np.einsum("fi,fi->f", fields, fields)
+    extremes = np.concatenate([-fields.min(axis=1), fields.max(axis=1)])
+    space.comm.Allreduce(MPI.IN_PLACE, extremes, MPI.MAX)
+    return root_mean_squares(space, sums), -extremes[: len(FIELDS)], extremes[len(FIELDS) :]
+
+
+class Scale:
+    """The size of each field, against which its error is judged: at least `NEGLIGIBLE` of the largest it has been."""
+
+    def __init__(self) -> None:
+        self._largest: Array = np.zeros(len(FIELDS))
+
+    def judged(self, sizes: Array, rate: Array, dt: float) -> Array:
+        """From the root mean squares of the fields, and of their rates, before a step of dt days, shape (7,) each.
+
+        Fields that start at zero are judged by what the rate makes of them, in each attempt anew: an attempt far too
+        long makes of them what will never be.  Infinite where a field stays zero.
+        """
+        self._largest = np.maximum(self._largest, sizes)
+        judged = np.maximum(np.maximum(sizes, dt * rate), NEGLIGIBLE * self._largest)
+        judged[judged == 0.0] = inf
+        return judged
+
+
+class Undershoot:
+    """Which values below zero are a step's fault.
+
+    A step that undershoots by more than `rtol` of a field's largest value is repeated with a shorter one, unless
+    shorter ones undershoot as much in a day: then the cause is the discretisation in space (central taxis at cell
+    Peclet numbers above 2).
+    """
+
+    def __init__(self, rtol: float) -> None:
+        self._rtol = rtol
+        self._best = inf
+        #: Largest accepted undershoot of each field, relative to its largest value then, shape (7,).
+        self.accepted: Array = np.zeros(len(FIELDS))
+        self.forget()
+
+    def forget(self) -> None:
+        """What shorter steps do not avoid may be less after the equations have changed."""
+        self._unavoidable = 0.0  # in a day
+
+    def begin(self) -> None:
+        """A step is tried for the first time."""
+        self._best = inf
+
+    def accepts(self, below: Array, made: float) -> bool:
+        """Whether a step of `made` days that reaches `below` zero, shape (7,), is to be kept.
+
+        Raises NumericsError where no shorter step can be tried.
+        """
+        depth = float(below.max())
+        if depth > max(self._rtol, 2.0 * self._unavoidable * made):
+            if depth / made <= 0.5 * self._best:
+                if made < SHORTEST:
+                    what = f"undershoots by {depth:.2g}" if depth < inf else "is no longer finite"
+                    raise NumericsError(f"{FIELDS[int(below.argmax())]} {what} even in a step of {made:.2g} days")
+                self._best = depth / made
+                return False
+            # Shorter steps undershoot less, but no less in a day: not the stepper's doing.
+            self._unavoidable = depth / made
+        self.accepted = np.maximum(self.accepted, below)
+        return True
+
+
+def relative_undershoot(sizes: Array, least: Array, largest: Array) -> Array:
+    """How far each field reaches below zero in units of its largest value, shape (7,): 1 where it has none.
+
+    Infinite for all if a field is no longer finite.
+    """
+    if not np.isfinite(sizes).all():
+        return np.full(len(FIELDS), inf)
+    return np.divide(np.maximum(-least, 0.0), largest, out=1.0 * (least < 0.0), where=largest > 0.0)

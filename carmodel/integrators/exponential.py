@@ -1,0 +1,264 @@
+"""High order without splitting, where diffusion is diagonal: an exponential Runge-Kutta method, steps by error."""
+
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from mpi4py import MPI
+from numpy.typing import NDArray
+
+from .. import FIELDS
+from ..errors import NumericsError
+from ..kinetics import CHEMOTAXIS_FIELDS
+from ..parameters import Parameters
+from ..spaces import BoxSpace
+from ..spaces.cosine import CosineTransform
+from . import phi
+from .control import (
+    SHORTENED,
+    SHORTEST,
+    Scale,
+    Undershoot,
+    first_attempt,
+    measure,
+    relative_undershoot,
+    root_mean_squares,
+)
+
+Array = NDArray[np.float64]
+
+#: A step is this part of the one whose error would be just small enough, and so many times the one before at most and
+#: at least.
+SAFETY, SHRINK, GROW = 0.9, 0.2, 10.0
+
+#: Values below zero of this part of a field's largest are the transform's rounding: the next step starts without them
+#: having been taken out.
+ROUNDING = 1e-14
+
+
+class Exponential:
+    """Eqs (1)-(7) by Krogstad's method of fourth order (2005, doi 10.1016/j.jcp.2004.08.006, ETDRK4-B).
+
+    u' = L u + G(u) with L the diffusion of each field and G the reactions and taxis.  L is diagonal among the cosines
+    of a box, and e^(t L) is taken exactly: four evaluations of G a step and no error from diffusion alone.  Stages are
+    computed among the cosines, G among the cells.  The step's embedded error is that of third order of Whalen, Brio and
+    Moloney (2015, doi 10.1016/j.jcp.2014.09.038), which uses the first stage of the step to come; its root mean square
+    over cells and fields, each field's in units of its own, is held below `rtol`.
+
+    High order is not positive: steps that undershoot are repeated shorter (`control.Undershoot`).  What is accepted
+    below zero becomes zero and counts in `clamped`.
+
+    Parameters
+    ----------
+    space: a box.
+    parameters: values of eqs (1)-(8).
+    taxis: "central", "upwind" or "scharfetter-gummel".
+    rtol: error to aim at, relative to each field's size.
+    dt: first step, also after a discontinuity, in days.
+    clamp: False leaves negative values as they come.
+    adapt: False makes every step `dt` days long, whatever its error, unless it is cut short to land.
+    """
+
+    adaptive = True
+    order = 4
+
+    def __init__(
+        self,
+        space: BoxSpace,
+        parameters: Parameters,
+        *,
+        taxis: str = "central",
+        rtol: float = 1e-4,
+        dt: float = 0.01,
+        clamp: bool = True,
+        adapt: bool = True,
+    ) -> None:
+        self.space, self.taxis, self.rtol, self.clamp, self.adapt = space, taxis, rtol, clamp, adapt
+        #: Sum over this rank's cells of what clamping added to each field so far, shape (7,).
+        self.clamped: Array = np.zeros(len(FIELDS))
+        self.undershoot = Undershoot(rtol)
+        self.rejected = {"error": 0, "undershoot": 0}
+        #: Wall time spent, in seconds, by phase.
+        self.seconds = {"reaction_taxis": 0.0, "diffusion": 0.0, "time_stepper": 0.0}
+        self._first_dt = self._next = dt
+        self._scale = Scale()
+        self._transform = CosineTransform(space)
+        modes = (len(FIELDS), *self._transform.modes_shape)
+        # Cosines of the state before and after the step, of the rates of its stages and after it, of a stage.
+        self._u, self._new, self._N_1, self._N_2, self._N_3, self._N_5, self._stage = np.zeros((7, *modes))
+        self._scratch, self._squares = np.empty((modes[0] * modes[1], 6, modes[3])), np.empty(modes[:2])
+        # Fields on their way to and from their cosines; these themselves where their places are the same.
+        self._cells = None if self._transform.in_place else np.empty((len(FIELDS), *space.owned_shape))
+        # The state, or a stage, with its ghosts; between steps the state that `_u` and `_N_1` belong to.
+        self._ghosted = space.zeros(len(FIELDS))
+        self._begun = False
+        self._set(parameters)
+
+    def _set(self, parameters: Parameters) -> None:
+        self.parameters = parameters
+        self._D = np.array(parameters.diffusivities)
+        self._D_C: Array = self.space.zeros() + parameters.D_C
+
+    def step(self, u: Array, dt: float) -> float:
+        """Advance the state, shape (7, n_local), in place by at most dt days; return the days made.  Collective.
+
+        Raises NumericsError when no step is short enough for the tolerance.
+        """
+        start, inside = perf_counter(), self._seconds_inside()
+        self._take(u)
+        made = self._accepted_step(dt)
+        self._keep(u)
+        self.seconds["time_stepper"] += perf_counter() - start - (self._seconds_inside() - inside)
+        return made
+
+    def restart(self, parameters: Parameters, D_C: Array | None) -> None:
+        """The state or the equations have changed at once: go on with these, from a small step; collective."""
+        assert D_C is None  # a diffusivity by cell is not diagonal among cosines
+        self._set(parameters)
+        self._next = min(self._next, self._first_dt)
+        self._begun = False
+        self.undershoot.forget()
+
+    def figures(self) -> dict[str, Any]:
+        """Counts for the manifest."""
+        return {
+            "method": "exponential Runge-Kutta 4 (Krogstad)",
+            "rejected_steps": sum(self.rejected.values()),
+            "rejected_for": dict(self.rejected),
+            "undershoot": dict(zip(FIELDS, self.undershoot.accepted.tolist(), strict=True)),
+        }
+
+    def destroy(self) -> None:
+        """Free communicators and data types; collective."""
+        self._transform.destroy()
+
+    # ---- one step ------------------------------------------------------------------------------------------------
+
+    def _take(self, u: Array) -> None:
+        """Start from the state u, unless it is what the last step left."""
+        own, mine = self.space.owned(u), self.space.owned(self._ghosted)
+        other = not (self._begun and np.array_equal(own, mine))
+        if self.space.comm.allreduce(other, MPI.LOR):
+            mine[...] = own
+            self._renew()
+            self._begun = True
+
+    def _renew(self) -> None:
+        """From the state on the cells: its cosines, its rates, and the sizes that its fields are judged by."""
+        fields = self._u if self._cells is None else self._cells
+        fields[...] = self.space.owned(self._ghosted)
+        self._sizes, _, self._largest = measure(self.space, fields.reshape(len(FIELDS), -1))
+        self._transform.to_modes(fields, self._u)
+        self._rate(self._N_1)
+
+    def _accepted_step(self, limit: float) -> float:
+        """Make the step of at most `limit` days that is to be kept; returns its length and sets the next one's."""
+        natural = self._next
+        h = first_attempt(natural, limit, 0.5)
+        self.undershoot.begin()
+        while True:
+            below = self._attempt(h)
+            if not self.undershoot.accepts(below, h):
+                self.rejected["undershoot"] += 1
+                h = natural = SHORTENED * h
+                continue
+            self._rate(self._N_5)
+            factor = self._growth(h) if self.adapt else 1.0
+            if factor >= SAFETY:
+                break
+            self.rejected["error"] += 1
+            h = natural = factor * h
+            if h < SHORTEST:
+                raise NumericsError(f"no step is short enough for integrator.rtol = {self.rtol:g}")
+        # A step cut short to land on a time says nothing against the longer one that was due.
+        self._next = max(factor * h, natural)
+        self._below = below
+        return h
+
+    def _attempt(self, h: float) -> Array:
+        """The state after a step of h days; how far its fields reach below zero, shape (7,)."""
+        self._combine(phi.SECOND, h, self._stage)
+        self._to_cells()
+        self._rate(self._N_2)
+        self._combine(phi.THIRD, h, self._stage)
+        self._to_cells()
+        self._rate(self._N_3)
+        self._combine(phi.FOURTH, h, self._stage)
+        self._to_cells()
+        self._rate(self._N_3)
+        self._combine(phi.STEP, h, self._new)
+        self._stage[...] = self._new
+        fields = self._to_cells()
+        self._new_sizes, least, largest = measure(self.space, fields.reshape(len(FIELDS), -1))
+        self._new_largest = largest
+        return relative_undershoot(self._new_sizes, least, np.maximum(largest, self._largest))
+
+    def _growth(self, h: float) -> float:
+        """How many times as long the next step is to be as this one of h days; below `SAFETY`, this one is to be."""
+        phi.squared_errors(h, self._D, *self._transform.eigenvalues, self._N_3, self._N_5, self._scratch, self._squares)
+        errors = root_mean_squares(self.space, self._squares.sum(axis=1))
+        rates = root_mean_squares(self.space, np.einsum("fkji,fkji->f", self._N_1, self._N_1))
+        judged = self._scale.judged(np.maximum(self._sizes, self._new_sizes), rates, h)
+        error = np.sqrt(np.mean((errors / judged) ** 2)) / self.rtol
+        if not np.isfinite(error):
+            return SHRINK
+        return float(np.clip(SAFETY * max(error, 1e-30) ** (-1.0 / self.order), SHRINK, GROW))
+
+    def _keep(self, u: Array) -> None:
+        """The new state becomes `u` and the one that the next step starts from."""
+        self._u, self._new = self._new, self._u
+        self._N_1, self._N_5 = self._N_5, self._N_1
+        self._sizes, self._largest = self._new_sizes, self._new_largest
+        if self.clamp:
+            for f, field in enumerate(self._ghosted):
+                self.clamped[f] += self.space.clamp(field)
+            if self._below.max() > ROUNDING:
+                self._renew()
+        self.space.owned(u)[...] = self.space.owned(self._ghosted)
+
+    # ---- between cosines and cells -------------------------------------------------------------------------------
+
+    def _combine(self, what: int, h: float, out: Array) -> None:
+        start = perf_counter()
+        phi.combine(
+            what,
+            h,
+            self._D,
+            *self._transform.eigenvalues,
+            self._u,
+            self._N_1,
+            self._N_2,
+            self._N_3,
+            out,
+            self._scratch,
+        )
+        self.seconds["diffusion"] += perf_counter() - start
+
+    def _to_cells(self) -> Array:
+        """Take the stage from its cosines to the cells; returns it without ghosts, shape (7, nz, ny, nx)."""
+        start = perf_counter()
+        fields = self._stage if self._cells is None else self._cells
+        self._transform.to_fields(self._stage, fields)
+        self.space.owned(self._ghosted)[...] = fields
+        self.seconds["diffusion"] += perf_counter() - start
+        return fields
+
+    def _rate(self, N: Array) -> None:
+        """Cosines of the reactions and taxis of what is on the cells."""
+        start = perf_counter()
+        self.space.exchange(self._ghosted, CHEMOTAXIS_FIELDS)
+        rate = N if self._cells is None else self._cells
+        self.space.explicit_rate(
+            self._ghosted,
+            rate.reshape(len(FIELDS), -1),
+            parameters=self.parameters,
+            taxis=self.taxis,
+            D_C=self._D_C,
+        )
+        middle = perf_counter()
+        self._transform.to_modes(rate, N)
+        self.seconds["reaction_taxis"] += middle - start
+        self.seconds["diffusion"] += perf_counter() - middle
+
+    def _seconds_inside(self) -> float:
+        return self.seconds["reaction_taxis"] + self.seconds["diffusion"]
