@@ -42,8 +42,8 @@ def make(runs: Mapping[str, Scenario], folder: Path, jobs: int, quiet: bool = Fa
     failed or killed is made anew; of its directory only what carmodel writes is removed.
 
     Raises InputError before anything is made when a directory holds another scenario, or one that is being made; and
-    after all others are made, NumericsError when runs failed.  On SIGINT, SIGTERM and SIGHUP the runs are stopped, each
-    saving its volume, and SystemExit tells the signal.
+    after all others are made, InputError when runs refused their input, and NumericsError when runs failed.  On SIGINT,
+    SIGTERM and SIGHUP the runs are stopped, each saving its volume, and SystemExit tells the signal.
     """
     missing = {name: scenario for name, scenario in runs.items() if not _is_there(folder / name, scenario)}
     if not missing:
@@ -147,10 +147,11 @@ class Job:
         return 0.0
 
     def complaint(self) -> str:
-        """What the process said last."""
-        return (
-            self.complaints.read_text(encoding="utf-8", errors="replace").strip() or f"code {self.process.returncode}"
-        )
+        """What the process said last, or how it ended; without the name of its run file, which is gone by then."""
+        said = self.complaints.read_text(encoding="utf-8", errors="replace").strip()
+        code = self.process.returncode
+        ended = f"ended by signal {-code if code < 0 else code - 128}" if code < 0 or code > 128 else f"code {code}"
+        return said.replace(f"{self.complaints.with_suffix('.toml')}: ", "") or ended
 
 
 class Batch:
@@ -162,6 +163,7 @@ class Batch:
         self._running: list[Job] = []
         self._done = 0
         self._failed: dict[str, str] = {}
+        self._refused: dict[str, str] = {}
         self._signal = 0
         self._bars: Progress | None = None
 
@@ -183,9 +185,9 @@ class Batch:
                     self._look_at(job)
         if self._signal:
             raise SystemExit(128 + self._signal)
-        if self._failed:
-            name, complaint = next(iter(self._failed.items()))
-            raise NumericsError(f"{len(self._failed)} of {self._count} runs failed: {name}: {complaint}")
+        for kind, how, complaints in ((InputError, "refused", self._refused), (NumericsError, "failed", self._failed)):
+            for name, complaint in complaints.items():
+                raise kind(f"{len(complaints)} of {self._count} runs {how}: {name}: {complaint}")
 
     def _start(self, name: str, scenario: Scenario) -> None:
         file = self._scratch / f"{len(self._waiting)}.toml"
@@ -218,7 +220,8 @@ class Batch:
         if code == 1:  # a bug of ours
             raise RuntimeError(f"{job.name}:\n{job.complaint()}")
         if code:
-            self._failed[job.name] = job.complaint().splitlines()[-1]
+            complaints = self._refused if code == 2 else self._failed  # 2: its input is wrong
+            complaints[job.name] = job.complaint().splitlines()[-1]
         if self._bars and job.bar is not None:
             self._bars.remove_task(job.bar)
             self._bars.update(self._all, completed=self._done, unit=f"{self._done} of {self._count}")

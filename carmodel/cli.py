@@ -192,12 +192,12 @@ def claims(
     make(scenarios, folder, jobs or cores(), quiet)
     observed = {name: paper.ObservedRun(folder / name) for name in scenarios}
     verdicts = [paper.judge(statement, observed) for statement in paper.statements(chosen)]
+    if json_file:  # before what a closed pipe may end
+        paper.write_json(verdicts, Path(json_file))
     from rich.console import Console
 
     paper.write_table(verdicts, Console(width=None if sys.stdout.isatty() else 160))
     print(f"runs: {folder}")
-    if json_file:
-        paper.write_json(verdicts, Path(json_file))
     raise typer.Exit(0 if all(verdict.holds for verdict in verdicts) else 1)
 
 

@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import tomllib
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +72,10 @@ class RunDirectory:
             manifest: dict[str, Any] = json.loads((self.folder / "manifest.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise InputError(f"{self.folder}/manifest.json: cannot be read: {error}") from None
+        if not isinstance(manifest, dict):
+            raise InputError(
+                f"{self.folder}/manifest.json: holds {type(manifest).__name__}; accepted: what a run writes"
+            )
         return manifest
 
     @property
@@ -90,14 +95,21 @@ class RunDirectory:
     @property
     def series(self) -> dict[str, Array]:
         """Columns of `series.csv` by name: t, dt, mean_C, min_C, max_C, total_C, clamped_C, ..."""
-        return _columns(self.folder / "series.csv")
+        kinds = ("mean", "min", "max", "total", "clamped")
+        return _columns(
+            self.folder / "series.csv", "t", "dt", *(f"{kind}_{field}" for kind in kinds for field in FIELDS)
+        )
 
     @property
     def line(self) -> dict[str, Array]:
         """Columns of `line.csv`: t has shape (times,), s (cells,), the fields C, E, ... (times, cells)."""
-        columns = _columns(self.folder / "line.csv")
-        times, first = np.unique(columns["t"], return_index=True)
-        shape = (len(times), len(columns["t"]) // len(times))
+        columns = _columns(self.folder / "line.csv", "t", "s", *FIELDS)
+        times, first, counts = np.unique(columns["t"], return_index=True, return_counts=True)
+        if np.ptp(counts):
+            raise InputError(
+                f"{self.folder / 'line.csv'}: holds {min(counts)} to {max(counts)} points a time; one number"
+            )
+        shape = (len(times), counts[0])
         fields = {field: columns[field].reshape(shape) for field in FIELDS}
         return {"t": columns["t"][first], "s": columns["s"][: shape[1]], **fields}
 
@@ -122,15 +134,21 @@ def open_volumes(path: Path) -> Volumes:
     return _csv_volumes([path])
 
 
-def _columns(path: Path) -> dict[str, Array]:
+def _columns(path: Path, *names: str) -> dict[str, Array]:
+    """Columns of a table by name; those of `names` are among them."""
     try:
-        with path.open(newline="", encoding="ascii") as file:
+        with path.open(newline="", encoding="ascii") as file, warnings.catch_warnings():
+            warnings.filterwarnings("error", "loadtxt: input contained no data", UserWarning)
             header = next(csv.reader(file))
             values = np.loadtxt(file, delimiter=",", ndmin=2)
-    except (OSError, ValueError, StopIteration) as error:
-        raise InputError(f"{path}: cannot be read as a table: {error}") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, StopIteration, UserWarning) as error:
+        raise InputError(f"{path}: cannot be read as a table: {str(error) or 'it is empty'}") from None
     if values.shape[1:] != (len(header),):
         raise InputError(f"{path}: {values.shape[-1]} columns under a header of {len(header)}")
+    if missing := [name for name in names if name not in header]:
+        raise InputError(f"{path}: no column {missing[0]}; accepted: what a run writes")
     return dict(zip(header, values.T, strict=True))
 
 

@@ -1,6 +1,7 @@
 """The paper's statements: the numbers behind them, both verdicts, wrong physics caught, the command."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from carmodel.claims import SECTIONS, ObservedRun, as_json, experiments, folder_
 from carmodel.claims.infiltration import invasion_rate
 from carmodel.claims.signal import Signal
 from carmodel.claims.statement import Condition
+from carmodel.errors import InputError
 from carmodel.homogeneous import solve
 from carmodel.launch import launch
 from carmodel.output.series import COLUMNS
@@ -104,7 +106,7 @@ def made_up(folder: Path, t, line=None, **means) -> ObservedRun:
     """A run directory with these means over time and nothing else of interest."""
     folder.mkdir(parents=True)
     (folder / "manifest.json").write_text("{}")
-    (folder / "run.toml").write_text(SCENARIO.toml())
+    (folder / "run.toml").write_text(SCENARIO.toml().replace("end = 15.0", f"end = {float(t[-1])}"))
     columns = {name: np.zeros(len(t)) for name in COLUMNS} | {"t": np.asarray(t, float)}
     columns |= {f"mean_{field}": np.broadcast_to(values, len(t)) for field, values in means.items()}
     rows = np.column_stack([columns[name] for name in COLUMNS])
@@ -354,6 +356,32 @@ def test_interventions_at_zero_are_in_the_parameters(tmp_path):
     assert ObservedRun(tmp_path / "combination").first_infusion == 9.588763773347242
 
 
+DAMAGES = {
+    "a series that is cut off": ("series.csv", lambda lines: lines[: len(lines) // 2], "series.csv: is damaged"),
+    "a series out of order": ("series.csv", lambda lines: [lines[0], *lines[:0:-1]], "series.csv: is damaged"),
+    "a time that is none": ("series.csv", lambda lines: [*lines[:5], "nan," + lines[5].partition(",")[2], *lines[6:]], "is damaged"),
+    "an empty series": ("series.csv", lambda lines: [], "series.csv: cannot be read as a table: it is empty"),
+    "a header alone": ("series.csv", lambda lines: lines[:1], "series.csv: cannot be read as a table: loadtxt"),
+    "a line that is cut off": ("line.csv", lambda lines: lines[:41], "line.csv: is damaged"),
+    "a line that is cut off in the middle": ("line.csv", lambda lines: lines[:45], "line.csv: holds 4 to 10 points"),
+    "a line without a field": ("line.csv", lambda lines: [lines[0].replace("TB", "X"), *lines[1:]], "no column TB"),
+    "volumes that lack one": (
+        "fields.pvd", lambda lines: [line for line in lines if "t00007" not in line], "saved volumes at the times"
+    ),
+    "a manifest of something else": ("manifest.json", lambda lines: ["[]"], "manifest.json: holds list"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_runs_are_told_and_not_judged(infiltration, tmp_path, damage):
+    name, harm, complaint = DAMAGES[damage]
+    folder = shutil.copytree(infiltration["3.2-base"].folder, tmp_path / "3.2-base")
+    (folder / name).write_text("".join(f"{line}\n" for line in harm((folder / name).read_text().splitlines())))
+    runs = infiltration | {"3.2-base": ObservedRun(folder)}
+    with pytest.raises(InputError, match=complaint):
+        (runs["3.2-base"]._run.manifest, [verdict(f"3.2-{n:02d}", runs) for n in range(1, 20)])
+
+
 # ---- the command ----------------------------------------------------------------------------------------------------
 
 
@@ -376,11 +404,17 @@ def test_one_cell_is_the_system_without_space_and_the_command_judges_it(carmodel
     assert (run.folder / "manifest.json").read_bytes() == before
     changed = json.loads((run.folder / "manifest.json").read_text())
     assert changed["status"] == "finished"
-    text = (run.folder / "series.csv").read_text().splitlines()
-    (run.folder / "series.csv").write_text("\n".join(text[: len(text) // 50]) + "\n")
+    text = (run.folder / "series.csv").read_text()
+    (run.folder / "series.csv").write_text(text.replace("mean_TA", "mean_X").replace("mean_TB", "mean_TA"))
     answer = carmodel("claims", "--section", "3.1", "--runs", tmp_path / "runs")
+    assert (answer.code, answer.err.count("\n")) == (2, 1)
+    assert "series.csv: no column mean_TB" in answer.err
+    swapped = text.replace("mean_TA", "mean_X").replace("mean_TB", "mean_TA").replace("mean_X", "mean_TB")
+    (run.folder / "series.csv").write_text(swapped)
+    answer = carmodel("claims", "--section", "3.1", "--runs", tmp_path / "runs", "--json", tmp_path / "v.json")
     assert answer.code == 1
     assert "FAILS" in answer.out
+    assert not all(s["holds"] for s in json.loads((tmp_path / "v.json").read_text())["statements"])
 
 
 def test_wrong_command_lines_are_refused(carmodel, tmp_path):
@@ -408,11 +442,38 @@ def test_other_settings_have_a_folder_of_their_own():
     assert folder_for(Path("a"), two).parent == Path("a")
 
 
+@pytest.mark.parametrize(
+    ("override", "complaint"),
+    [
+        ("nonsense=1", "unknown key 'nonsense'"),
+        ("space.cells=[1,2]", "space.cells"),
+        ("sweep={a={x={}}}", "--set sweep={a={x={}}}: accepted: any key but sweep"),
+        (" sweep.a=[1]", "any key but sweep"),
+        (
+            "space={kind='mesh', mesh='grid', cells=[4,4,4]}",
+            "space.kind = 'mesh'; accepted for the paper's statements: 'box'",
+        ),
+        ("initial.tumour={shape='layer', from=0.1, to=0.4}", "initial.tumour.shape = 'layer'"),
+        ("output.formats=[]", "output.formats = []"),
+        ("output.line.axis=y", "output.line.axis = 'y'; accepted for the paper's statements: 'x'"),
+        ("output.line.through=[0.1,0.1]", "output.line.through = (0.1, 0.1)"),
+    ],
+)
+@pytest.mark.parametrize("section", ["3.1", "3.2"])
+def test_what_could_not_be_judged_is_refused_before_it_is_made(carmodel, tmp_path, section, override, complaint):
+    answer = carmodel("claims", "--section", section, "--runs", tmp_path / "runs", "--set", override)
+    assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1)
+    assert complaint in answer.err
+    assert not (tmp_path / "runs").exists()
+
+
 def test_run_3_1_takes_parameters_only():
     wanted = experiments(["3.1", "3.2"], ["space.cells=[8,8,8]", "parameters.d_C=0.05"])
     assert wanted["3.1-homogeneous"].space.cells == (1, 1, 1)
     assert wanted["3.2-base"].space.cells == (8, 8, 8)
     assert {scenario.parameters.values.d_C for scenario in wanted.values()} == {0.05}
+    for text in ("parameters={d_C=0.05}", " parameters = {d_C=0.05}", " parameters.d_C=0.05"):
+        assert experiments(["3.1"], [text])["3.1-homogeneous"].parameters.values.d_C == 0.05
 
 
 def test_the_runs_are_those_of_the_paper():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -179,6 +180,33 @@ def test_failed_runs_are_told_after_the_others_are_made(write, tmp_path):
     with pytest.raises(NumericsError, match=r"1 of 2 runs failed: case/r_T=1e\+308: .*saved: 1 o"):
         batch.make(expand(file, ["initial.tumour.value=0.5"]), tmp_path / "out", 2, quiet=True)
     assert json.loads((tmp_path / "out/case/r_T=0.1/manifest.json").read_text())["status"] == "finished"
+
+
+def test_what_a_run_refuses_is_the_user_s_to_mend(carmodel, write, tmp_path):
+    """Exit code 2 as from `carmodel run`, the file's own name out of it: that was ours."""
+    file = write(SMALL + "[sweep]\n'initial.C' = ['none.vti']\n")
+    answer = carmodel("sweep", file, "--out", tmp_path / "out", "--quiet")
+    assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1)
+    assert re.match(
+        r"1 of 1 runs refused: case/C=none.vti: initial.C = '.*none.vti': no such file; accepted", answer.err
+    )
+
+
+def test_a_killed_run_is_told_and_made_anew(write, tmp_path):
+    file = write(SMALL + "[integrator]\nkind = 'strang'\ndt = 1e-5\n[sweep]\n'time.end' = [0.02, 100.0]\n")
+    command = [ROOT / ".venv/bin/carmodel", "sweep", file, "--out", tmp_path / "out", "--jobs", "1"]
+    manifest = tmp_path / "out/case/end=100.0/manifest.json"
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=dict(os.environ)) as job:
+        for _ in range(600):
+            if manifest.is_file():
+                break
+            time.sleep(0.1)
+        os.kill(json.loads(manifest.read_text())["pid"], signal.SIGKILL)
+        told = job.communicate(timeout=60)[1].splitlines()
+    assert job.returncode == 3
+    assert told[-1] == "1 of 2 runs failed: case/end=100.0: ended by signal 9"
+    assert json.loads(manifest.read_text())["status"] == "running"
+    assert not batch._is_there(manifest.parent, expand(file, [])["case/end=100.0"])
 
 
 def test_a_signal_stops_the_runs_and_they_save(write, tmp_path):

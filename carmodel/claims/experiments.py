@@ -5,7 +5,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import InputError
-from ..scenario import Scenario
+from ..runfile import SWEEP
+from ..scenario import Box, Scenario
+from ..shapes import TumourBall
 from ..sweep import expand
 
 #: Run files of each section, in `RUN_FILES`.
@@ -26,16 +28,45 @@ def experiments(sections: Iterable[str], overrides: list[str]) -> dict[str, Scen
 
     Overrides of `parameters` hold for all of them; others (grid, integrator, output) not for section 3.1, which has no
     space.
-    Raises InputError where the run files are not there, or an override is wrong.
+    Raises InputError where the run files are not there, or an override is wrong or leaves nothing to judge.
     """
     if not RUN_FILES.is_dir():
         raise InputError(f"{RUN_FILES}: no such folder; accepted: carmodel from a checkout, with its run files")
+    if swept := [text for text in overrides if _table(text) == SWEEP]:
+        raise InputError(f"--set {swept[0]}: accepted: any key but {SWEEP}: the runs are those of the paper")
+    # Section 3.1 takes some overrides only; what the others say is right or wrong all the same.
+    for scenario in expand(RUN_FILES / f"{FILES['3.2'][0]}.toml", overrides).values():
+        _check_judgeable(scenario)
     runs: dict[str, Scenario] = {}
     for section in sections:
-        given = [text for text in overrides if section != "3.1" or text.lstrip().startswith("parameters.")]
+        given = [text for text in overrides if section != "3.1" or _table(text) == "parameters"]
         for name in FILES[section]:
             runs |= expand(RUN_FILES / f"{name}.toml", given)
     return runs
+
+
+def _table(override: str) -> str:
+    """The table that an override changes."""
+    return override.partition("=")[0].partition(".")[0].strip()
+
+
+def _check_judgeable(scenario: Scenario) -> None:
+    """Before hours of runs: raise InputError where the statements could not be judged, or on something else."""
+    line = scenario.output.line
+    for key, value, accepted, fits in (
+        ("space.kind", scenario.space.kind, "'box'", isinstance(scenario.space, Box)),
+        (
+            "initial.tumour.shape",
+            scenario.initial.tumour.shape,
+            "'ball'",
+            isinstance(scenario.initial.tumour, TumourBall),
+        ),
+        ("output.formats", list(scenario.output.formats), "'vtk', 'csv' or both", bool(scenario.output.formats)),
+        ("output.line.axis", line.axis, "'x'", line.axis == "x"),
+        ("output.line.through", line.through, "none: the line is the box's middle", line.through is None),
+    ):
+        if not fits:
+            raise InputError(f"--set: {key} = {value!r}; accepted for the paper's statements: {accepted}")
 
 
 def folder_for(runs: Path, overrides: list[str]) -> Path:

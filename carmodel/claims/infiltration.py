@@ -53,8 +53,7 @@ def _(runs: Runs) -> list[Condition]:
 @states("3.2-03", "the front is pronounced already early (fig. 4a)")
 def _(runs: Runs) -> list[Condition]:
     run = _base(runs)
-    # At outputs only: positions are those of cells.
-    early = run.front.y[np.argmin(np.abs(run.front.t - 0.25 * run.duration))]
+    early = run.front.at(0.25 * run.duration)
     return [
         at_least("depth of the front at T/4, radii", run.depth(early), 0.5),
         at_least("its way until T/4, radii", run.depth(early) - run.depth(run.front.start), 0.2),
