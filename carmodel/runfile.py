@@ -2,7 +2,7 @@
 
 import os
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,9 @@ DEEPEST_BASE = 50
 
 #: The table of a run file that makes many runs of it (`sweep.py`).
 SWEEP = "sweep"
+
+#: The `kind` of a table that does not say.
+DEFAULT_KINDS = {"space": "box", "integrator": "imex"}
 
 #: What stands where no run file is given: the keys that have no default.
 WITHOUT_FILE: dict[str, Any] = {"space": {"cells": [40, 40, 40]}, "time": {"end": 1.0}}
@@ -41,9 +44,11 @@ def read(path: Path | None, overrides: Iterable[str] = ()) -> dict[str, Any]:
     Raises InputError where they cannot be read.
     """
     tables = _read(path, ()) if path else merged({}, WITHOUT_FILE)
+    change: dict[str, Any] = {}
     for override in overrides:
-        _override(tables, override)
-    return tables
+        # Among themselves, integrator.dt=0.1 and integrator.kind=strang may come in any order.
+        change = merged(change, _changed_by(override), {})
+    return merged(tables, change)
 
 
 def validated(tables: dict[str, Any], source: Path | str) -> Scenario:
@@ -78,7 +83,9 @@ def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     return merged(_read(path.parent / base, (*above, path)), tables)
 
 
-def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+def merged(
+    below: dict[str, Any], above: dict[str, Any], default_kinds: Mapping[str, str] = DEFAULT_KINDS
+) -> dict[str, Any]:
     """One run file's tables on top of another's, table by table.
 
     A table of another `kind` or `shape` has other keys, and replaces the one below it whole.
@@ -88,8 +95,10 @@ def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
         under = result.get(key)
         result[key] = value
         if isinstance(value, dict) and isinstance(under, dict):
-            same = all(value.get(tag, under.get(tag)) == under.get(tag) for tag in ("kind", "shape"))
-            result[key] = merged(under, value) if same else value
+            kinds = under.get("kind", default_kinds.get(key)), value.get("kind")
+            shapes = under.get("shape"), value.get("shape")
+            same = all(one == other or None in (one, other) for one, other in (kinds, shapes))
+            result[key] = merged(under, value, default_kinds) if same else value
     return result
 
 
@@ -130,7 +139,8 @@ def _is_there(path: Path) -> bool:
         return False
 
 
-def _override(tables: dict[str, Any], override: str) -> None:
+def _changed_by(override: str) -> dict[str, Any]:
+    """The tables of KEY=VALUE, files in them located."""
     key, equals, text = override.partition("=")
     if not equals or not key.strip():
         raise InputError(f"--set {override}: accepted: KEY=VALUE, as in space.cells=[20,20,20]")
@@ -145,8 +155,7 @@ def _override(tables: dict[str, Any], override: str) -> None:
             raise InputError(f"--set {override}: not a TOML value: {error}") from None
     change = under_key(key.strip(), value)
     locate_files(change, Path())
-    for name, table in merged(tables, change).items():
-        tables[name] = table
+    return change
 
 
 _SHAPES = "'ball', 'disk', 'layer'"

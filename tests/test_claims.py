@@ -359,7 +359,9 @@ def test_interventions_at_zero_are_in_the_parameters(tmp_path):
 DAMAGES = {
     "a series that is cut off": ("series.csv", lambda lines: lines[: len(lines) // 2], "series.csv: is damaged"),
     "a series out of order": ("series.csv", lambda lines: [lines[0], *lines[:0:-1]], "series.csv: is damaged"),
-    "a time that is none": ("series.csv", lambda lines: [*lines[:5], "nan," + lines[5].partition(",")[2], *lines[6:]], "is damaged"),
+    "a time that is none": (
+        "series.csv", lambda lines: [*lines[:5], "nan," + lines[5].partition(",")[2], *lines[6:]], "is damaged"
+    ),
     "an empty series": ("series.csv", lambda lines: [], "series.csv: cannot be read as a table: it is empty"),
     "a header alone": ("series.csv", lambda lines: lines[:1], "series.csv: cannot be read as a table: loadtxt"),
     "a line that is cut off": ("line.csv", lambda lines: lines[:41], "line.csv: is damaged"),

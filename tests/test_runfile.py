@@ -286,6 +286,22 @@ def test_a_table_of_another_shape_replaces_the_one_below(write):
     assert load(file, ["initial.cart.radius=0.4"]).initial.cart.value == 0.3
 
 
+def test_the_kind_of_a_table_may_come_before_or_after_its_other_keys(write):
+    file = write("[space]\ncells = [6, 5, 4]\n[time]\nend = 1\n[integrator]\nrtol = 1e-6\n")
+    given = ["integrator.dt=0.02", "integrator.kind=strang", "integrator.diffusion=jacobi"]
+    for overrides in (given, given[::-1]):
+        chosen = load(file, overrides).integrator
+        assert (chosen.kind, chosen.dt, chosen.diffusion) == ("strang", 0.02, "jacobi")
+    assert load(file, ["integrator={kind='strang',dt=0.02}", "integrator={kind='imex'}"]).integrator.dt == 0.01
+
+
+def test_a_kind_that_is_the_default_one_changes_nothing_when_it_is_said(write):
+    file = write("[space]\ncells = [6, 5, 4]\n[time]\nend = 1\n[integrator]\nrtol = 1e-6\n")
+    said = load(file, ["space.kind=box", "integrator.kind=imex"])
+    assert said == load(file)
+    assert said.integrator.rtol == 1e-6
+
+
 PATHOLOGIES = {
     "digits": "time.end = " + "1" * 5000,
     "depth": "title = " + "[" * 3000,
