@@ -54,6 +54,17 @@ class Volumes:
     cells: Callable[[], BoxCells | MeshCells | None]
 
 
+class _Told(dict[str, Any]):
+    """What a file of a run says; asking for what it does not is the user's to mend."""
+
+    def __init__(self, told: dict[str, Any], file: Path) -> None:
+        super().__init__(told)
+        self._file = file
+
+    def __missing__(self, key: str) -> Any:
+        raise InputError(f"{self._file}: no {key}; accepted: what a run writes")
+
+
 class RunDirectory:
     """A run directory.
 
@@ -76,15 +87,16 @@ class RunDirectory:
             raise InputError(
                 f"{self.folder}/manifest.json: holds {type(manifest).__name__}; accepted: what a run writes"
             )
-        return manifest
+        return _Told(manifest, self.folder / "manifest.json")
 
     @property
     def settings(self) -> dict[str, Any]:
         """The run file with every default, `run.toml`."""
         try:
-            return tomllib.loads((self.folder / "run.toml").read_text(encoding="utf-8"))
+            tables = tomllib.loads((self.folder / "run.toml").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise InputError(f"{self.folder}/run.toml: cannot be read: {error}") from None
+        return _Told(tables, self.folder / "run.toml")
 
     @property
     def parameters(self) -> dict[str, tuple[Any, Entry]]:
@@ -152,7 +164,11 @@ def _columns(path: Path, *names: str) -> dict[str, Array]:
     return dict(zip(header, values.T, strict=True))
 
 
-def _vtk_volumes(index: Path) -> Volumes:
+def saved_datasets(index: Path) -> tuple[list[float], Callable[[int], Any]]:
+    """Times of a ParaView collection, and what reads the n-th one's pyvista dataset, the fields as cell data.
+
+    Raises InputError, now or when one is read, where a file is not what a run writes.
+    """
     try:
         entries = ElementTree.parse(index).findall("./Collection/DataSet")
         times = [float(entry.attrib["timestep"]) for entry in entries]
@@ -168,6 +184,12 @@ def _vtk_volumes(index: Path) -> Volumes:
         if missing := [field for field in FIELDS if field not in found.cell_data]:
             raise InputError(f"{files[n]}: no cell data {missing[0]}; accepted: {', '.join(FIELDS)}")
         return found
+
+    return times, dataset
+
+
+def _vtk_volumes(index: Path) -> Volumes:
+    times, dataset = saved_datasets(index)
 
     def read(n: int) -> Array:
         found = dataset(n)

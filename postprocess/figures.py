@@ -313,9 +313,11 @@ def main() -> int:
                 continue
             try:
                 chosen.out.mkdir(parents=True, exist_ok=True)
+                files = write(plate, chosen.out)
             except OSError as error:
-                raise InputError(f"--out {chosen.out}: cannot be made: {error.strerror}") from None
-            print(*write(plate, chosen.out), sep="\n")
+                name = error.filename or chosen.out
+                raise InputError(f"--out: {name}: cannot be written: {error.strerror}; accepted: a folder") from None
+            print(*files, sep="\n")
             drawn += 1
     except InputError as error:
         print(error, file=sys.stderr)

@@ -91,7 +91,7 @@ def draw(plate: Plate) -> Figure:
             _draw_curves(axis, panel)
             if beside:  # in the room that the colour bars of the other panels take
                 place = {"loc": "upper left", "bbox_to_anchor": (1.02, 1.0), "borderaxespad": 0.0}
-                axis.legend(frameon=False, handlelength=1.6, handletextpad=0.5, **place).set_in_layout(False)
+                axis.legend(frameon=False, handlelength=2.3, handletextpad=0.5, **place).set_in_layout(False)
             elif not alike:
                 axis.legend(frameon=False)
         axis.set_title(f"({letter}) {panel.title}" if len(plate.panels) > 1 else panel.title, loc="left")
@@ -113,7 +113,7 @@ def _draw_curves(axis: Axes, panel: Panel) -> None:
     low = min(curve.x.min() for curve in panel.curves)
     high = max(curve.x.max() for curve in panel.curves)
     margin = 0.03 * (high - low) if any("marker" in curve.style for curve in panel.curves) else 0.0
-    axis.set_xlim(low - margin, high + margin)
+    axis.set_xlim(low - margin, high + margin if high > low else low + 1.0)
     # Densities and levels start at zero; one that undershoots does not.
     everything = np.concatenate([curve.y for curve in panel.curves])
     bottom, top = min(0.0, float(np.nanmin(everything))), float(np.nanmax(everything))

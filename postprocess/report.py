@@ -279,7 +279,7 @@ def read_claims(file: Path) -> list[tuple[str, list[dict[str, Any]]]]:
         told = json.loads(file.read_text(encoding="utf-8"))
         rows = [
             {
-                "number": row["number"],
+                "number": str(row["number"]),
                 "text": row["statement"],
                 "holds": bool(row["holds"]),
                 "conditions": [condition_text(c) for c in row["conditions"]],
@@ -341,7 +341,10 @@ def main() -> int:
             raise InputError(f"{chosen.file}: accepted: a file in a folder that is there")
         claims = read_claims(chosen.claims) if chosen.claims else []
         text = page(chosen.folder, claims, solid=not chosen.no_3d)
-        chosen.file.write_text(text, encoding="utf-8")
+        try:
+            chosen.file.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"{chosen.file}: cannot be written: {error.strerror}; accepted: a file") from None
         if chosen.screenshot:
             screenshot(chosen.file, chosen.screenshot)
     except InputError as error:

@@ -27,7 +27,7 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 
 from carmodel.errors import InputError
-from carmodel.results import RunDirectory
+from carmodel.results import RunDirectory, saved_datasets
 
 SHOWN = ("TA", "TB", "C")
 BURDEN, COMPOSITION = "TA + TB", "composition"
@@ -78,22 +78,20 @@ def saved_times(run: RunDirectory) -> list[float]:
     """
     if not (run.folder / "fields.pvd").is_file():
         raise InputError(f"{run.folder}: has no fields.pvd; accepted: a run with output.formats = ['vtk']")
-    return list(pyvista.get_reader(run.folder / "fields.pvd").time_values)
+    return saved_datasets(run.folder / "fields.pvd")[0]
 
 
 def frames(run: RunDirectory, times: list[float] | None) -> Iterator[Frame]:
     """The saved volumes nearest to some times, or all of them; one at a time in memory."""
-    reader = pyvista.get_reader(run.folder / "fields.pvd")
-    saved = np.array(reader.time_values)
-    for n in range(len(saved)) if times is None else [int(np.argmin(abs(saved - t))) for t in times]:
-        reader.set_active_time_point(n)
-        data = reader.read()[0]
+    saved, dataset = saved_datasets(run.folder / "fields.pvd")
+    for n in range(len(saved)) if times is None else [int(np.argmin(abs(np.array(saved) - t))) for t in times]:
+        data = dataset(n)
         fields = {name: np.array(data.cell_data[name]) for name in SHOWN}
         data.clear_data()
         data.cell_data.update(fields | {BURDEN: fields["TA"] + fields["TB"]})
         if isinstance(data, pyvista.UnstructuredGrid):
             data = data.clean()  # pieces of several ranks: their common points become one
-        yield Frame(float(saved[n]), data.cell_data_to_point_data())
+        yield Frame(saved[n], data.cell_data_to_point_data())
 
 
 def composition(data: pyvista.DataSet, largest: float) -> np.ndarray:
@@ -206,6 +204,8 @@ def main() -> int:
         saved = saved_times(run)
         if not 0.0 < chosen.rate <= 100.0:
             raise InputError(f"--rate {chosen.rate:g}; accepted: above 0, up to 100")
+        if not np.isfinite(chosen.times or []).all():
+            raise InputError(f"--times {' '.join(map(str, chosen.times))}; accepted: finite numbers of days")
         if chosen.file.suffix not in (".png", *ANIMATIONS) or not chosen.file.parent.is_dir():
             raise InputError(f"{chosen.file}: accepted: a .png, .gif or .webp in a folder that is there")
         if not can_draw():
@@ -216,6 +216,9 @@ def main() -> int:
             draw(run, chosen.times or [0.0, saved[-1] / 3.0, saved[-1]], chosen.file, clouds=clouds)
     except InputError as error:
         print(error, file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"{chosen.file}: cannot be written: {error.strerror}", file=sys.stderr)
         return 2
     print(chosen.file)
     return 0

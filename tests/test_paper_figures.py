@@ -213,6 +213,25 @@ def test_missing_runs_are_named(paper_runs, tmp_path, figures):
     assert figures(tmp_path / "empty", "--out", tmp_path / "no")[0] == 2
 
 
+def test_what_cannot_be_read_or_written_is_told_in_one_line(paper_runs, tmp_path, figures):
+    (tmp_path / "out/figure4.pdf").mkdir(parents=True)
+    code, out, (line,) = figures(paper_runs, "--figure", "4", "--out", tmp_path / "out")
+    assert (code, out) == (2, [])
+    assert "figure4.pdf: cannot be written" in line
+    for name, text, told in (
+        ("manifest.json", '{"status": "finished"}', "manifest.json: no events"),
+        ("run.toml", "title = ''", "run.toml: no parameters"),
+        ("series.csv", "t,dt\n0,0\n", "series.csv: no column mean_C"),
+        ("line.csv", "t,s\n", "line.csv: cannot be read as a table"),
+    ):
+        folder = shutil.copytree(paper_runs / "3.2-base", tmp_path / name / "3.2-base")
+        (folder / name).write_text(text)
+        code, out, (line,) = figures(tmp_path / name, "--figure", "4", "--out", tmp_path / "none")
+        assert (code, out) == (2, [])
+        assert told in line
+    assert not (tmp_path / "none").exists()
+
+
 def test_unfinished_runs_are_not_drawn(paper_runs, tmp_path):
     shutil.copytree(paper_runs / "3.2-base", tmp_path / "3.2-base")
     manifest = tmp_path / "3.2-base/manifest.json"

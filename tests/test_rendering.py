@@ -2,6 +2,8 @@
 
 import ast
 import importlib.util
+import os
+import shutil
 import sys
 from types import ModuleType, SimpleNamespace
 
@@ -130,18 +132,33 @@ def test_composition_mixes_the_fields_colours():
     assert mixed == pytest.approx(1.0 - 0.25 * ((1.0 - positive) + (1.0 - negative)))
 
 
-def test_volume_refuses_what_it_cannot_draw(box, tmp_path, monkeypatch, capsys):
+def test_volume_refuses_what_it_cannot_draw(draws, box, tmp_path, monkeypatch, capsys):
     simulate(CASE | {"output": {"every": 0.0, "formats": ["csv"]}}, tmp_path / "csv")
+    for name, harm in (
+        ("cut", lambda run: os.truncate(run / "fields/t00002.vti", 2000)),
+        ("lost", lambda run: (run / "fields/t00002.vti").unlink()),
+        ("index", lambda run: (run / "fields.pvd").write_text("<x")),
+    ):
+        harm(shutil.copytree(box.folder, tmp_path / name))
+    (tmp_path / "folder.png").mkdir()
     for arguments, told in (
         ([tmp_path], "not a run directory"),
         ([tmp_path / "csv"], "fields.pvd"),
         ([box.folder, tmp_path / "a.mp4"], ".gif"),
         ([box.folder, tmp_path / "none/a.png"], "folder"),
         ([box.folder, tmp_path / "a.gif", "--rate", "0"], "--rate"),
+        ([box.folder, tmp_path / "a.png", "--times", "0", "nan"], "--times 0.0 nan; accepted"),
+        ([tmp_path / "cut", tmp_path / "a.png"], "t00002.vti: not a whole VTK file"),
+        ([tmp_path / "lost", tmp_path / "a.png"], "t00002.vti: no such file"),
+        ([tmp_path / "index", tmp_path / "a.png"], "fields.pvd: cannot be read"),
+        ([box.folder, tmp_path / "folder.png"], "folder.png: cannot be written"),
     ):
         monkeypatch.setattr(sys, "argv", ["volume.py", *map(str, arguments)])
         assert volume.main() == 2
-        assert told in capsys.readouterr().err
+        err = capsys.readouterr().err
+        assert told in err
+        assert err.count("\n") == 1
+    assert not (tmp_path / "a.png").exists()
 
 
 class Proxy(SimpleNamespace):

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import sys
+import warnings
 from html.parser import HTMLParser
 from io import StringIO
 
@@ -172,6 +173,14 @@ def test_numbers_in_the_page_are_those_of_the_run(pages, paper_runs):
     )
 
 
+def test_page_of_a_single_cell(paper_runs):
+    """Its line is one point: floating-point warnings are errors here, and so are matplotlib's own."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        text = report.page(paper_runs / "3.1-homogeneous", [], solid=False)
+    assert "1 × 1 × 1" in text
+
+
 def test_page_does_without_what_is_missing(paper_runs, tmp_path):
     shutil.copytree(paper_runs / "3.2-base", tmp_path / "3.2-base")
     text = report.page(tmp_path, [], solid=False)
@@ -192,6 +201,7 @@ def test_command(paper_runs, tmp_path, monkeypatch, capsys):
     for arguments, told in (
         ([tmp_path / "empty"], "neither a run directory nor"),
         ([paper_runs, tmp_path / "none/a.html"], "folder"),
+        ([paper_runs / "3.2-base", tmp_path / "empty", "--no-3d"], "empty: cannot be written"),
         ([paper_runs, tmp_path / "b.html", "--claims", tmp_path / "bad.json"], "bad.json"),
         ([paper_runs, tmp_path / "b.html", "--claims", tmp_path / "none.json"], "none.json"),
     ):
