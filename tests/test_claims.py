@@ -15,7 +15,7 @@ from carmodel.claims.infiltration import invasion_rate
 from carmodel.claims.signal import Signal
 from carmodel.claims.statement import Condition
 from carmodel.errors import InputError
-from carmodel.homogeneous import solve
+from carmodel.homogeneous import jacobian, solve
 from carmodel.launch import launch
 from carmodel.output.series import COLUMNS
 from carmodel.parameters import PRESETS
@@ -168,6 +168,36 @@ def test_regression_and_regrowth(tmp_path):
     assert (first.value, second.value, at_zero.value) == pytest.approx((0.05, 0.05, 0.1))
     crossing = heterogeneity(tmp_path / "crossing", (0.7, 0.6, 0.9), (0.6, 0.7, 0.8))
     assert [c.holds for c in verdict("3.3-04", crossing).conditions] == [False, True]
+
+
+def test_the_first_entries_do_not_count_where_the_list_says_so(tmp_path):
+    """3.3-04 looks at the series from its third entry on, 3.2-13 from its second."""
+    for name, low, high, holds in (
+        ("second", [1, 0.8, 0.7, 0.6], [1, 0.7, 0.8, 0.7], True),
+        ("third", [1, 0.7, 0.8, 0.6], [1, 0.8, 0.7, 0.7], False),
+    ):
+        shares = zip((0.0, 0.2, 0.5), (low, high, [1, 0.9, 0.9, 0.9]), strict=True)
+        runs = {
+            f"3.3/base,negative_fraction={f}": made_up(tmp_path / f"{name}{f}", [0, 1, 2, 14], TA=TA)
+            for f, TA in shares
+        }
+        assert verdict("3.3-04", runs).conditions[0].holds is holds
+    runs = {"3.2-base": made_up(tmp_path / "13", [0, 1, 12], C=[1, 2, 3], E=[0, 0.5, 1.9])}
+    assert verdict("3.2-13", runs).conditions[0].value == pytest.approx(0.05)
+
+
+def test_the_end_is_held_against_the_steady_state(tmp_path):
+    p = SCENARIO.parameters.values._replace(mu_0=PRESETS["normalised"].mu_0, nu=PRESETS["normalised"].nu)
+    rest = solve(p, [0.17, 0.0, 0.88, 0.0, 0.0, 0.0, 0.0], [0.0, 3000.0])[:, -1]
+    assert rest.min() > 0.01
+    away = rest * (1.0 + np.array([1e-3, 0, 0, -2e-3, 0, 0, 0]))
+    runs = {"3.1-homogeneous": made_up(tmp_path / "run", [0, 100], **dict(zip(FIELDS, np.c_[rest, away], strict=True)))}
+    file = tmp_path / "run/run.toml"
+    file.write_text(file.read_text().replace("mu_0 = 0.0", f"mu_0 = {p.mu_0}").replace("nu = 0.0", f"nu = {p.nu}"))
+    distance, growth = verdict("3.1-22", runs).conditions
+    assert distance.value == pytest.approx(2e-3, rel=1e-2)
+    assert growth.value == pytest.approx(np.linalg.eigvals(jacobian(rest, p)).real.max(), rel=1e-6)
+    assert growth.value < 0.0
 
 
 def test_steps_in_series_and_undefined_figures(tmp_path):
