@@ -182,6 +182,34 @@ def test_failed_runs_are_told_after_the_others_are_made(write, tmp_path):
     assert json.loads((tmp_path / "out/case/r_T=0.1/manifest.json").read_text())["status"] == "finished"
 
 
+TELL = """
+import json, os, sys, time
+from pathlib import Path
+began = time.monotonic()
+time.sleep(0.5)
+Path(sys.argv[3]).mkdir(parents=True)
+told = (began, time.monotonic(), os.environ["OMP_NUM_THREADS"], os.getsid(0) == os.getpid())
+(Path(sys.argv[3]) / "told.json").write_text(json.dumps(told))
+"""
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_as_many_runs_at_once_as_asked_on_a_core_and_in_a_session_each(write, tmp_path, monkeypatch, jobs):
+    monkeypatch.setattr(batch, "_COMMAND", [sys.executable, "-c", TELL])
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    runs = expand(write(GRID), [])
+    batch.make(runs, tmp_path / "out", jobs, quiet=True)
+    told = [json.loads((tmp_path / "out" / name / "told.json").read_text()) for name in runs]
+    assert max(sum(a <= began < b for a, b, *_ in told) for began, *_ in told) == jobs
+    assert all((threads, leads) == ("1", True) for *_, threads, leads in told)
+
+
+def test_a_bug_in_a_run_is_a_bug_here(write, tmp_path, monkeypatch):
+    monkeypatch.setattr(batch, "_COMMAND", [sys.executable, "-c", "raise ZeroDivisionError('ours')"])
+    with pytest.raises(RuntimeError, match=r"case:\n(.*\n)*ZeroDivisionError: ours"):
+        batch.make(expand(write(SMALL), []), tmp_path / "out", 1, quiet=True)
+
+
 def test_what_a_run_refuses_is_the_user_s_to_mend(carmodel, write, tmp_path):
     """Exit code 2 as from `carmodel run`, the file's own name out of it: that was ours."""
     file = write(SMALL + "[sweep]\n'initial.C' = ['none.vti']\n")
