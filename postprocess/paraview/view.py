@@ -4,8 +4,9 @@
     CARMODEL_RUN=DIR paraview --script=postprocess/paraview/view.py
 
 DIR is a run directory with `fields.pvd`.  The tumour is where TA + TB is above 10 % of its largest value, coloured by
-it, and cut in the middle of the box; the front is the surface where C is 25 % of its largest value in the run.  All is
-left in the pipeline browser, to be changed by hand.  Written for ParaView 5.10 or newer; needs nothing of carmodel.
+it; the front is the surface where C is 25 % of its largest value in the run.  Both are cut in the middle of the box,
+and all is left in the pipeline browser, to be changed by hand.  For ParaView 5.10 or newer, tried with 5.11; needs
+nothing of carmodel.
 """
 
 import argparse
@@ -58,20 +59,20 @@ def pipeline(run: Path, view: object) -> None:
 
     solid = simple.Clip(registrationName="tumour", Input=fields, ClipType="Scalar")
     solid.Scalars, solid.Value, solid.Invert = ["POINTS", BURDEN], TUMOUR_EDGE * burden_most, 0
-    half = simple.Clip(registrationName="tumour, cut", Input=solid, ClipType="Plane", Invert=0)
     low, high = bounds(reader)
     middle = [0.5 * (low[axis] + high[axis]) for axis in range(3)]
-    half.ClipType.Origin = middle
-    half.ClipType.Normal = [0.0, 1.0, 0.0]
+    half = cut_open("tumour, cut", solid, middle)
     colour_burden(burden_most)
     tumour = simple.Show(half, view)
     simple.ColorBy(tumour, ("POINTS", BURDEN))
     colour_burden(burden_most)  # showing it set the range to that of the first time
     tumour.SetScalarBarVisibility(view, True)
+    bar = simple.GetScalarBar(simple.GetColorTransferFunction(BURDEN), view)
+    bar.Title, bar.AddRangeLabels = "TA + TB", 0
 
     front = simple.Contour(registrationName="CAR-T front", Input=fields)
     front.ContourBy, front.Isosurfaces = ["POINTS", "C"], [FRONT * cart_most]
-    surface = simple.Show(front, view)
+    surface = simple.Show(cut_open("CAR-T front, cut", front, middle), view)
     simple.ColorBy(surface, None)
     surface.AmbientColor = surface.DiffuseColor = rgb("C")
     surface.Opacity = 0.4
@@ -82,6 +83,13 @@ def pipeline(run: Path, view: object) -> None:
     view.CameraViewUp = [0.0, 0.0, 1.0]
     simple.Show(reader, view).SetRepresentationType("Outline")
     simple.Show(simple.AnnotateTimeFilter(registrationName="time", Input=reader), view)
+
+
+def cut_open(name: str, source: object, middle: list[float]) -> object:
+    """What lies behind the plane through the middle, seen from the camera."""
+    half = simple.Clip(registrationName=name, Input=source, ClipType="Plane", Invert=0)
+    half.ClipType.Origin, half.ClipType.Normal = middle, [0.0, 1.0, 0.0]
+    return half
 
 
 def bounds(reader: object) -> tuple[list[float], list[float]]:
@@ -106,8 +114,7 @@ def main() -> int:
         return 2
 
     view = simple.GetActiveViewOrCreate("RenderView")
-    view.Background = [1.0, 1.0, 1.0]
-    view.OrientationAxesLabelColor = [0.0, 0.0, 0.0]
+    simple.LoadPalette("WhiteBackground")  # and lines and letters in black
     pipeline(Path(chosen.run).resolve(), view)
     scene = simple.GetAnimationScene()
     if chosen.time is None:
