@@ -4,11 +4,13 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 from rich import box as rules
 from rich.console import Console
 from rich.table import Table
 
 from . import FIELDS
+from .errors import InputError
 from .homogeneous import as_fields, jacobian, residual
 from .parameters import Parameters
 from .scenario import Box, Scenario
@@ -52,8 +54,31 @@ def analyse(p: Parameters, cells: Sequence[int] | None, lengths: Sequence[float]
     """Steady states, spectra, blocks, propositions and dispersion relations, in numbers, texts, lists and dicts.
 
     `cells` and `lengths` are those of the box whose wavenumbers count; None: no dispersion relation.  Numbers that do
-    not exist are None.  Raises InputError where `steady.check` does.
+    not exist are None.  Raises InputError where `steady.check` does, and where parameters make numbers overflow.
     """
+    try:
+        with np.errstate(over="raise", divide="raise", invalid="raise"):
+            data = _analysis(p, cells, lengths)
+    except (ArithmeticError, np.linalg.LinAlgError):
+        data = None
+    if not data or not _finite(data):
+        name = max(p._fields, key=lambda f: abs(math.log(getattr(p, f) or 1.0)))
+        raise InputError(
+            f"parameters: numbers overflow; the most extreme is {name} = {getattr(p, name):g}; accepted: values whose "
+            "products and quotients a double holds"
+        )
+    return data
+
+
+def _finite(data: Any) -> bool:
+    """Whether all numbers of some nested data are finite."""
+    if isinstance(data, float):
+        return math.isfinite(data)
+    parts = data.values() if isinstance(data, dict) else data if isinstance(data, list) else ()
+    return all(map(_finite, parts))
+
+
+def _analysis(p: Parameters, cells: Sequence[int] | None, lengths: Sequence[float] | None) -> Data:
     found = coexistence(p)
     tumours = tumour_states(p)
     states = [healthy(), *tumours, *found.states]
@@ -81,6 +106,7 @@ def analyse(p: Parameters, cells: Sequence[int] | None, lengths: Sequence[float]
             "largest_C": found.largest_C,
             "complete": not found.open,
             "open": [list(interval) for interval in found.open],
+            "why_open": found.why_open,
             "intervals": found.boxes,
         },
         "propositions": [_proposition(proposition_1(p))]
@@ -179,7 +205,7 @@ def write_report(data: Data, console: Console) -> None:
             + (
                 "proved complete by interval bounds"
                 if search["complete"]
-                else f"not settled on C in {open_ones} (a double zero, or nearly)"
+                else f"not settled on C in {open_ones} ({search['why_open']})"
             )
         ),
         highlight=False,

@@ -172,8 +172,8 @@ class Interval:
 class Zeros:
     """What `zeros` found.
 
-    `brackets` hold one zero each, or, where the value at an end is zero to rounding, at most one; in `open` intervals
-    the number of zeros was not settled; `boxes` counts the intervals looked at.
+    `brackets` hold one zero each, or, where the value at an end is zero to rounding, at most one; in `open` intervals,
+    growing and apart from each other, the number of zeros was not settled; `boxes` counts the intervals looked at.
     """
 
     def __init__(self) -> None:
@@ -183,12 +183,19 @@ class Zeros:
 
 
 def zeros(
-    function: Callable[[Interval], Interval], low: float, high: float, *, parts: int = 64, smallest: float = 1e-12
+    function: Callable[[Interval], Interval],
+    low: float,
+    high: float,
+    *,
+    parts: int = 64,
+    smallest: float = 1e-12,
+    most: int = 200_000,
 ) -> Zeros:
     """All zeros of a continuous function, differentiable but for kinks, between low and high.
 
     Intervals are halved until on each the bounds exclude a zero, or the slope has one sign and the ends tell whether
-    there is a zero.  One no longer than `smallest` (high - low) is left open, as at a double zero.
+    there is a zero.  One no longer than `smallest` (high - low) is left open, as at a double zero; and all that are not
+    settled when `most` have been looked at, as where numbers overflow and bounds say nothing.
     """
     found = Zeros()
     edges = np.linspace(low, high, parts + 1)
@@ -211,14 +218,25 @@ def zeros(
             for i in np.flatnonzero(monotone & ~same):
                 found.brackets.append((float(a[i]), float(b[i])))
             undecided = ~nothing & ~monotone
-            short = undecided & (b - a <= smallest * (high - low))
+            short = undecided & ((b - a <= smallest * (high - low)) | (found.boxes > most))
             found.open += [(float(a[i]), float(b[i])) for i in np.flatnonzero(short)]
             undecided &= ~short
             a, b = (
                 np.concatenate([a[undecided], middle[undecided]]),
                 np.concatenate([middle[undecided], b[undecided]]),
             )
+    found.open = _joined(found.open)
     return found
+
+
+def _joined(pieces: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Intervals with a common end as one."""
+    joined: list[tuple[float, float]] = []
+    for low, high in sorted(pieces):
+        if joined and low <= joined[-1][1]:
+            low = joined.pop()[0]
+        joined.append((low, high))
+    return joined
 
 
 def point(function: Callable[[Interval], Interval], x: float) -> float:

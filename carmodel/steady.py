@@ -32,6 +32,9 @@ Array = NDArray[np.float64]
 #: Without these the fields have no finite steady state.
 _NEEDED = ("lambda_S", "lambda_A", "lambda_H", "r_T")
 
+#: A burden below this part of K_T is zero to rounding: where r_T is R_1 to all digits, no tumour state is there.
+_ROUNDING = 1e-14
+
 
 @dataclass(frozen=True)
 class SteadyState:
@@ -65,8 +68,10 @@ class Coexistence:
     states: tuple[SteadyState, ...]
     largest_C: float  # no coexistence state has a C above it; negative: there is none
     boxes: int  # intervals looked at
-    #: Intervals of C that may hold further states: double zeros to rounding.  Empty: the list is proved complete.
+    #: Intervals of C that may hold further states.  Empty: the list is proved complete.
     open: tuple[tuple[float, float], ...]
+    #: Why they are left; empty if none is.
+    why_open: str
 
 
 def check(p: Parameters) -> None:
@@ -120,14 +125,18 @@ def largest_C(p: Parameters) -> float:
     return p.rho_C * p.K_T / (_functional_loss(0.0, p) + p.delta_CT * p.K_T) - p.K_C
 
 
-def state_of(C: float, share: float, growth: float, p: Parameters) -> Array:
-    """The state with this C, share TA/N and growth R = r_T (1 - N/K_T), all else in balance; shape (7,)."""
-    N = p.K_T * (1.0 - growth / p.r_T)
-    A, H = microenvironment(N, p)
-    k_e, out_of_E = exhaustion(N, p)
-    TA = share * N
+def burden(growth: float, p: Parameters) -> float:
+    """N at a growth R = r_T (1 - N/K_T); zero where it is so to rounding."""
+    share = 1.0 - growth / p.r_T
+    return p.K_T * share if abs(share) > _ROUNDING else 0.0
+
+
+def state_of(C: float, TA: float, TB: float, p: Parameters) -> Array:
+    """The state with this C, TA and TB, all fields but these in balance; shape (7,)."""
+    A, H = microenvironment(TA + TB, p)
+    k_e, out_of_E = exhaustion(TA + TB, p)
     production, loss = balance((0.0, 0.0, TA, 0.0, 0.0, 0.0, 0.0), p)
-    return np.array([C, k_e * C / out_of_E, TA, (1.0 - share) * N, production[4] / loss[4], A, H])
+    return np.array([C, k_e * C / out_of_E, TA, TB, production[4] / loss[4], A, H])
 
 
 # ---- coexistence -------------------------------------------------------------------------------------------------
@@ -217,7 +226,11 @@ def coexistence(p: Parameters) -> Coexistence:
         if not _branches_switch(p):
             states += _neutral(p)
     states.sort(key=lambda s: s.state[0])
-    return Coexistence(tuple(_distinct(states, p)), largest, boxes, tuple(left_open))
+    why = "a double zero, or nearly; or numbers too far apart" if left_open else ""
+    if largest > 0.0 and not _branches_switch(p) and p.gamma == 0.0 and p.d_TA == p.d_TB:
+        # Each state with C > 0 belongs to a line of them; the pure one stands for all.
+        left_open, why = [(0.0, largest)], "the phenotypes do not differ and do not switch: any ratio is stationary"
+    return Coexistence(tuple(_distinct(states, p)), largest, boxes, tuple(left_open), why)
 
 
 def _branches_switch(p: Parameters) -> bool:
@@ -237,7 +250,8 @@ def _states_between(
     with np.errstate(all="ignore"):
         growth, share, _ = branch(Interval.variable(np.array([C]), np.array([C])))
         R, part = (0.5 * (float(x.value[0][0]) + float(x.value[1][0])) for x in (growth, share))
-    return _polished(state_of(float(C), part, R, p), p)
+    N = burden(R, p)
+    return _polished(state_of(float(C), part * N, (1.0 - part) * N, p), p)
 
 
 def _polished(u: Array, p: Parameters) -> list[SteadyState]:
@@ -262,12 +276,12 @@ def _polished(u: Array, p: Parameters) -> list[SteadyState]:
 def _neutral(p: Parameters) -> list[SteadyState]:
     """Without switching both phenotypes persist together only where killing makes up for a lower death rate."""
     C = (p.d_TB - p.d_TA) / p.gamma if p.gamma > 0.0 else 0.0
-    N = p.K_T * (1.0 - p.d_TB / p.r_T)
+    N = burden(p.d_TB, p)
     gain = p.rho_C / (p.K_C + C) - p.delta_CT
     if C <= 0.0 or N <= 0.0 or gain <= 0.0:
         return []
-    share = _functional_loss(N, p) / gain / N
-    return _polished(state_of(C, share, p.d_TB, p), p) if share < 1.0 else []
+    TA = _functional_loss(N, p) / gain
+    return _polished(state_of(C, TA, N - TA, p), p) if TA < N else []
 
 
 def _distinct(states: list[SteadyState], p: Parameters) -> list[SteadyState]:
@@ -290,6 +304,8 @@ def healthy() -> SteadyState:
 def growth_roots(p: Parameters) -> tuple[float, float]:
     """The roots R_1 <= R_2 of the quadratic under eq. (28), in 1/day; its discriminant is (P - Q)^2 + 4 a b >= 0."""
     P, Q, a, b = switching(0.0, p)
+    if a == 0.0 or b == 0.0:
+        return min(P, Q), max(P, Q)
     root = float(np.hypot(P - Q, 2.0 * np.sqrt(a * b)))
     larger = 0.5 * (P + Q + root)
     # By the product of the roots, written without cancellation.
@@ -304,33 +320,28 @@ def candidates(p: Parameters) -> tuple[Candidate, ...]:
     """
     check(p)
     alone = p.d_TA + p.mu_0
-    found = [_candidate("(27)", 1.0, alone, p)]
+    found = [_candidate("(27)", (1.0, 0.0), alone, p)]
     P, Q, a, b = switching(0.0, p)
     for number, R in enumerate(growth_roots(p), 1):
-        # TB/TA of eq. (30), as TA/N = 1/(1 + TB/TA); by the form that does not cancel.
-        if a == 0.0 and b == 0.0:
-            share = np.nan
-        elif abs(P - R) > abs(Q - R):
-            share = b / (b + P - R) if b + P - R else np.inf
-        else:
-            share = (Q - R) / (a + Q - R) if a + Q - R else np.inf
-        found.append(_candidate(f"(28)-(30), root {number}", float(share), R, p))
+        # TA : TB of eq. (30), by the form that neither vanishes nor cancels.
+        parts = (b, P - R) if a == 0.0 or (b > 0.0 and abs(P - R) > abs(Q - R)) else (Q - R, a)
+        found.append(_candidate(f"(28)-(30), root {number}", parts, R, p))
     return tuple(found)
 
 
-def _candidate(formula: str, share: float, growth: float, p: Parameters) -> Candidate:
-    N = p.K_T * (1.0 - growth / p.r_T)
+def _candidate(formula: str, parts: tuple[float, float], growth: float, p: Parameters) -> Candidate:
+    """The state with TA : TB = `parts` and the burden at which growth is `growth`."""
+    N, (of_A, of_B) = burden(growth, p), parts
     reason = ""
-    if np.isnan(share):
+    if of_A == of_B == 0.0:
         reason = "no switching: nothing fixes the ratio of the phenotypes"
     elif not N > 0.0:
         reason = f"N* = {N:.6g} is not positive: r_T = {p.r_T:.6g} <= R = {growth:.6g}"
-    elif formula != "(27)" and not 0.0 < share < 1.0:
-        ratio = (1.0 - share) / share if share else np.inf
-        reason = f"TB/TA = {ratio:.6g} is not positive" if np.isfinite(ratio) else "TA = 0"
+    elif formula != "(27)" and not min(parts) > 0.0:
+        reason = f"TB/TA = {of_B / of_A:.6g} is not positive" if of_A else "TA = 0"
     if reason:
         return Candidate(formula, np.full(7, np.nan), growth, False, np.nan, reason)
-    u = state_of(0.0, share, growth, p)
+    u = state_of(0.0, N * (of_A / (of_A + of_B)), N * (of_B / (of_A + of_B)), p)
     error = residual(u, p)
     if formula == "(27)" and p.mu_0 > 0.0:
         reason = f"eq. (25) leaves dTB/dt = mu_0 TA = {p.mu_0 * u[2]:.6g} per day"
@@ -350,8 +361,8 @@ def tumour_states(p: Parameters) -> tuple[SteadyState, ...]:
         if not candidate.reason:
             mixed = candidate.state[3] > 0.0
             found.append(SteadyState("E_T", candidate.state, "mixed" if mixed else "antigen-positive"))
-    if p.mu_1 == 0.0 and p.r_T > p.d_TB:
-        found.append(SteadyState("E_T", state_of(0.0, 0.0, p.d_TB, p), "antigen-negative"))
+    if p.mu_1 == 0.0 and (N := burden(p.d_TB, p)) > 0.0:
+        found.append(SteadyState("E_T", state_of(0.0, 0.0, N, p), "antigen-negative"))
     return tuple(found)
 
 

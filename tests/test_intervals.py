@@ -1,6 +1,7 @@
 """Bounds hold, and `zeros` misses none."""
 
 from fractions import Fraction
+from itertools import pairwise
 
 import mpmath
 import numpy as np
@@ -109,6 +110,16 @@ def test_zeros_leaves_a_double_zero_open():
     assert found.open
     for low, high in found.open:
         assert abs(0.5 * (low + high) - 1.0 / 3.0) < 1e-6
+    assert all(high < low for (_, high), (low, _) in pairwise(found.open))
+
+
+def test_zeros_gives_up_where_bounds_say_nothing():
+    """Overflow on the upper half: the zero below is found, all of the rest is one open interval."""
+    found = zeros(lambda x: (x - 0.2) / (x - 0.75).positive_part().within(0.0, 1.0), 0.0, 1.0, most=5000)
+    assert len(found.open) == 1
+    assert found.open[0][0] <= 0.2
+    assert 5000 < found.boxes < 20_000
+    assert len(zeros(lambda x: (x - 0.2) * (x + 1.0), 0.0, 1.0, most=64).brackets) == 1
 
 
 def test_zeros_at_the_ends_and_none():

@@ -10,6 +10,7 @@ from carmodel.parameters import PRESETS, Parameters
 from carmodel.sampling import random_parameters
 from carmodel.stability import CE, block
 from carmodel.steady import (
+    burden,
     candidates,
     coexistence,
     growth_roots,
@@ -187,6 +188,58 @@ def test_second_root_of_the_quadratic_is_never_admissible(change):
     assert "TB/TA = -" in formulas["(28)-(30), root 2"].reason
 
 
+@pytest.mark.parametrize("change", [{}, {"mu_0": 0.0}, {"mu_1": 0.0}, {"d_TA": 0.013, "d_TB": 0.013}])
+def test_no_tumour_state_where_growth_is_death_to_all_digits(change):
+    """r_T = R_1, where E_T leaves E_0: rounding makes no state with a burden of 1e-16."""
+    rng = np.random.default_rng(11)
+    for _ in range(200):
+        p = random_parameters(rng)._replace(**change)
+        p = p._replace(r_T=growth_roots(p)[0])
+        assert not tumour_states(p)
+        assert not any(c.admissible for c in candidates(p)[1:])
+        (state,) = tumour_states(p._replace(r_T=p.r_T * (1.0 + 1e-9)))
+        assert state.state[2:4].sum() == pytest.approx(1e-9, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "kinds", "reason"),
+    [
+        ({"mu_0": 0.0, "d_TA": 0.08, "d_TB": 0.02, "mu_1": 0.06}, ["antigen-positive"], "TB/TA = 0"),
+        ({"mu_1": 0.0, "d_TB": 0.05, "mu_0": 0.03, "d_TA": 0.02}, ["antigen-negative"], "TA = 0"),
+    ],
+)
+def test_double_root_gives_one_tumour_state(change, kinds, reason):
+    """One-way switching with P = Q: both roots of the quadratic, one pure state, no second one from rounding."""
+    p = P._replace(**change)
+    assert growth_roots(p)[0] == growth_roots(p)[1]
+    assert [s.phenotype for s in tumour_states(p)] == kinds
+    assert [c.reason.startswith(reason) for c in candidates(p)[1:]] == [True, True]
+
+
+@pytest.mark.parametrize(("name", "few", "many"), [("mu_0", 3, 2), ("mu_1", 2, 3)])
+def test_slow_switching_leaves_few_cells_of_the_other_phenotype(name, few, many):
+    """Rates far below rounding beside the others: their share is right to all digits."""
+    p = P._replace(**{name: 1e-25})
+    (state,) = tumour_states(p)
+    assert state.phenotype == "mixed"
+    other = p.mu_1 if name == "mu_0" else p.mu_0
+    assert state.state[few] / state.state[many] == pytest.approx(1e-25 / other, rel=1e-12)
+
+
+def test_phenotypes_that_do_not_differ_leave_the_search_open():
+    """No switching, no killing, one death rate: each ratio is stationary, so the states are a line, not a list."""
+    p = P._replace(mu_0=0.0, mu_1=0.0, nu=0.0, gamma=0.0)
+    found = coexistence(p)
+    assert found.open == ((0.0, found.largest_C),)
+    assert "any ratio" in found.why_open
+    (pure,) = found.states
+    C, N = 0.5 * pure.state[0], pure.state[2:4].sum()
+    TA = N * (p.rho_C / (p.K_C + pure.state[0]) - p.delta_CT) / (p.rho_C / (p.K_C + C) - p.delta_CT)
+    assert residual(state_of(C, TA, N - TA, p), p) < 1e-15, "another state of the line"
+    assert not coexistence(p._replace(gamma=0.1)).open
+    assert not coexistence(p._replace(d_TA=0.01)).open
+
+
 def test_second_form_of_the_ratio_has_the_wrong_sign_in_print():
     """Eq. (30): (25) gives TB/TA = mu_0/(d_TB + mu_1 - R), not mu_0/(R - d_TB - mu_1)."""
     u = tumour_states(P)[0].state
@@ -235,7 +288,8 @@ def test_states_balance_every_equation_but_that_of_C():
     for C in (0.1, 0.5):
         P_, Q, a, b = switching(C, P)
         R = 0.5 * (P_ + Q - np.hypot(P_ - Q, 2.0 * np.sqrt(a * b)))
-        u = state_of(C, float((Q - R) / (Q - R + a)), float(R), P)
+        N, share = burden(float(R), P), float((Q - R) / (Q - R + a))
+        u = state_of(C, share * N, (1.0 - share) * N, P)
         assert np.abs(rates(u, P)[1:]).max() < 1e-15
         assert abs(rates(u, P)[0]) > 1e-4
 

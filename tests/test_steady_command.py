@@ -75,7 +75,8 @@ def test_a_run_file_and_overrides_count(carmodel, write):
 def test_boxes_and_meshes(carmodel):
     raw = as_json(carmodel, ROOT / "runs/published/raw_defaults.toml")
     assert raw["coexistence"] == {
-        "count": 0, "largest_C": raw["coexistence"]["largest_C"], "complete": True, "open": [], "intervals": 0,
+        "count": 0, "largest_C": raw["coexistence"]["largest_C"], "complete": True, "open": [], "why_open": "",
+        "intervals": 0,
     }  # fmt: skip
     space = load(ROOT / "runs/published/raw_defaults.toml").space
     n = space.cells[0]
@@ -99,6 +100,9 @@ def test_boxes_and_meshes(carmodel):
         (["--set", "parameters.d_C=-1"], "parameters.d_C"),
         (["nowhere.toml"], "nowhere.toml: cannot be read"),
         (["--jason"], "--jason"),
+        (["--set", "parameters.mu_0=1e200"], "numbers overflow; the most extreme is mu_0 = 1e+200; accepted"),
+        (["--set", "parameters.lambda_H=1e-310"], "the most extreme is lambda_H = 1e-310"),
+        (["--set", "parameters.rho_C=1e308", "--json"], "the most extreme is rho_C"),
     ],
 )
 def test_wrong_input_is_told_in_one_line(carmodel, arguments, message):
@@ -107,6 +111,22 @@ def test_wrong_input_is_told_in_one_line(carmodel, arguments, message):
     assert message in answer.err
     assert answer.err.count("\n") == 1
     assert not answer.out
+
+
+def test_far_apart_numbers_leave_the_search_open(carmodel):
+    """Bounds overflow: the report says so, soon."""
+    answer = carmodel("steady", "--set", "parameters.rho_C=1e300")
+    assert answer.code == 0
+    assert "not settled on C in [0, " in answer.out
+    assert "numbers too far apart" in answer.out
+
+
+def test_box_of_a_billion_cells(carmodel):
+    data = as_json(carmodel, "--set", "space.cells=[1000,1000,1000]")
+    assert data["steady_states"][2]["dispersion"]["wavenumbers"] == 6000
+    small = as_json(carmodel, "--set", "space.cells=[40,40,40]")
+    for one, other in zip(data["steady_states"], small["steady_states"], strict=True):
+        assert one["dispersion"]["largest_growth"] == other["dispersion"]["largest_growth"]
 
 
 def test_terminal_gets_rules_that_fit():
