@@ -1,5 +1,7 @@
 """Linear stability of steady states: spectra, the paper's blocks and propositions, and the dispersion relation."""
 
+import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,6 +26,9 @@ _ROUNDING = 1e-13
 
 #: Numbers of wavenumbers that are all looked at; of more, the higher ones are thinned out evenly.
 _ALL_WAVENUMBERS = 3000
+
+#: Modes of a box that are listed; of more, the lowest and a sample of the others.
+_MODES = 10**6
 
 
 def spectrum(J: Array) -> Complex:
@@ -158,19 +163,39 @@ def box_wavenumbers(
     """Squared wavenumbers of a box with zero-flux walls, in 1/cm^2, growing, and a mode (nx, ny, nz) of each.
 
     k^2 = pi^2 sum (n_i/L_i)^2 with n_i below the number of cells; with `discrete`, the eigenvalues of minus the
-    seven-point Laplacian, sum (2/h_i sin(pi n_i h_i/(2 L_i)))^2.  Equal ones (to 12 digits) are listed once.
+    seven-point Laplacian, sum (2/h_i sin(pi n_i h_i/(2 L_i)))^2.  Equal ones (to 12 digits) are listed once.  Of a box
+    of more than a million cells: all up to some k^2, below which about a million lie, and a sample of those above, the
+    highest among them.
     """
     axes = []
     for n, length in zip(cells, lengths, strict=True):
         k = np.pi * np.arange(n) / length
         h = length / n
         axes.append((2.0 / h * np.sin(0.5 * k * h)) ** 2 if discrete else k**2)
-    x, y, z = axes
-    k2 = x[:, None, None] + y[None, :, None] + z[None, None, :]
-    top = float(k2.max()) or 1.0
-    _, first = np.unique(np.round(k2.ravel() / top, 12), return_index=True)
-    modes: Integers = np.stack(np.unravel_index(first, k2.shape), axis=1)
-    return k2.ravel()[first], modes
+    modes = np.concatenate([_grid(numbers) for numbers in _numbers(axes)])
+    k2: Array = sum((axis[modes[:, i]] for i, axis in enumerate(axes)), start=np.zeros(len(modes)))
+    mantissa, exponent = np.frexp(k2)
+    _, first = np.unique(np.ldexp(np.round(mantissa, 12), exponent), return_index=True)
+    return k2[first], modes[first]
+
+
+def _numbers(axes: list[Array]) -> list[list[Integers]]:
+    """Mode numbers of each axis whose combinations are listed, given what each number adds to k^2."""
+    if math.prod(map(len, axes)) <= _MODES:
+        return [[np.arange(len(axis)) for axis in axes]]
+
+    def up_to(k2: float) -> list[Integers]:
+        return [np.arange(np.searchsorted(axis, k2, side="right")) for axis in axes]
+
+    ends = np.unique(np.concatenate(axes))
+    fitting = bisect_right(ends, _MODES, key=lambda k2: math.prod(map(len, up_to(k2))))
+    spread = [np.unique(np.linspace(0, len(axis) - 1, round(_MODES ** (1 / 3))).astype(int)) for axis in axes]
+    return [up_to(float(ends[fitting - 1])), spread]
+
+
+def _grid(numbers: list[Integers]) -> Integers:
+    """All combinations of numbers of each axis, shape (n, 3)."""
+    return np.stack(np.meshgrid(*numbers, indexing="ij"), axis=-1).reshape(-1, 3)
 
 
 @dataclass(frozen=True)

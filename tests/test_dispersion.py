@@ -3,12 +3,22 @@
 import numpy as np
 import pytest
 
+from carmodel import stability
 from carmodel.homogeneous import jacobian
 from carmodel.kinetics import chemotactic_sensitivity
 from carmodel.parameters import PRESETS
 from carmodel.sampling import random_parameters
 from carmodel.spaces import BoxSpace
-from carmodel.stability import box_wavenumbers, dispersion, growth_rate, leading, linearisation, taxis_threshold
+from carmodel.stability import (
+    CE,
+    block,
+    box_wavenumbers,
+    dispersion,
+    growth_rate,
+    leading,
+    linearisation,
+    taxis_threshold,
+)
 from carmodel.steady import coexistence, healthy, tumour_states
 from tests.growth import CASES, INTEGRATORS, LENGTHS, measured, state_named
 from tests.parameter_sets import OSCILLATING, TAXIS_DRIVEN, THREE
@@ -55,6 +65,26 @@ def test_wavenumbers_of_a_box():
     assert box_wavenumbers((4, 1, 1), (1.0, 1.0, 1.0))[0].size == 4
 
 
+@pytest.mark.parametrize("cells", [(60, 50, 40), (10_000, 4, 3)])
+def test_of_a_large_box_the_low_wavenumbers_are_all_there(cells, monkeypatch):
+    """All modes of 1000^3 cells would take the machine's memory."""
+    lengths = (1.3, 1.1, 0.9)
+    whole, _ = box_wavenumbers(cells, lengths)
+    monkeypatch.setattr(stability, "_MODES", 20_000)
+    k2, modes = box_wavenumbers(cells, lengths)
+    assert 10_000 < k2.size <= 40_000 < whole.size
+    assert k2 == pytest.approx(np.pi**2 * ((modes / np.array(lengths)) ** 2).sum(axis=1), rel=1e-12)
+    assert (k2[:3000] == whole[:3000]).all()
+    assert k2[-1] == whole[-1]
+    assert (np.diff(k2) > 0.0).all()
+
+
+def test_close_wavenumbers_of_a_long_box_are_told_apart():
+    """Their difference is 1e-13 of the largest k^2."""
+    k2, _ = box_wavenumbers((1_000_000, 2, 1), (1.0, np.sqrt(1.0 / (9.0 + 1e-3)), 1.0))
+    assert k2[3:5] / np.pi**2 == pytest.approx([9.0, 9.001], rel=1e-12)
+
+
 def test_discrete_eigenvalues_are_those_of_the_diffusion_matrix():
     space = BoxSpace((5, 4, 3), (1.0, 0.7, 0.5))
     matrix = space.diffusion_matrix(1.0, 1.0)
@@ -77,14 +107,19 @@ def test_taxis_couples_C_to_S_alone():
 
 
 def test_without_CART_cells_space_never_destabilises():
-    """About E_0 and E_T the blocks are cooperative and taxis is silent (C = 0): growth falls with k."""
-    rng = np.random.default_rng(1)
+    """About E_0 and E_T taxis is silent (C = 0), (C, E) cooperate and TA, TB diffuse alike: growth falls with k."""
+    rng, competing = np.random.default_rng(1), 0
     k2 = np.concatenate([[0.0], np.logspace(-2, 6, 100)])
     for _ in range(100):
         p = random_parameters(rng)
         for state in (healthy(), *tumour_states(p)):
             growth, _ = leading(state.state, p, k2)
             assert (np.diff(growth) <= 1e-12 * np.maximum(1.0, k2[1:])).all()
+            assert np.abs(linearisation(state.state, p, 7.0)[:4, 4:]).max() == 0.0
+            (_, to_C), (to_E, _) = block(state.state, p, CE).matrix
+            assert min(to_C, to_E) > 0.0
+            competing += min(jacobian(state.state, p)[[2, 3], [3, 2]]) < 0.0
+    assert competing > 0, "crowding outweighs switching in some: TA and TB need not cooperate"
 
 
 def test_taxis_threshold_is_where_growth_turns_positive():

@@ -152,7 +152,7 @@ def second_root(n: int) -> Finding:
         f"the smaller root gives a state in {steady[1]} of {n} sets with r_T set to 1 (so that both N* > 0), the "
         f"larger in {steady[2]}: TB/TA of (30) is then {min(ratios):.2f} to {max(ratios):.2f}, negative because "
         f"R_2 > d_TA + mu_0.  With d_TA = d_TB = d the roots are d and d + mu_0 + mu_1 (to {gap:.0e}) and the second "
-        f"ratio is {ratio:.6f}; with d_TA != d_TB nothing changes but R_1, which lies between the death rates",
+        f"ratio is {ratio:.6f}; with d_TA != d_TB R_1 lies between the death rates and the second ratio stays negative",
     )
 
 
