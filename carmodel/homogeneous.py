@@ -17,6 +17,9 @@ Array = NDArray[np.float64]
 #: Step of the complex-step derivative: its square is nothing beside 1, so nothing is cut off and nothing cancels.
 _STEP = 1e-30
 
+#: Evaluations of the right-hand side after which a solver is not getting anywhere.
+_MOST_EVALUATIONS = 2_000_000
+
 
 def balance(u: Sequence[Any], p: Parameters) -> tuple[Sequence[Any], Sequence[Any]]:
     """Production (field unit/day) and specific loss (1/day) of the seven fields at a state without gradients.
@@ -76,7 +79,7 @@ def solve(p: Parameters, initial: ArrayLike, times: ArrayLike, *, rtol: float = 
 
     A stiff solver of scipy's with the exact Jacobian; the absolute tolerance is 1e-6 rtol of the reference levels.
     Fields that are zero and have no source stay zero to the digit: a solver's rounding would grow where they can.
-    Raises NumericsError when the solver gives up.
+    Raises NumericsError when the solver gives up, or does not get on.
     """
     t = np.asarray(times, dtype=float)
     start = np.asarray(initial, dtype=float)
@@ -91,8 +94,17 @@ def solve(p: Parameters, initial: ArrayLike, times: ArrayLike, *, rtol: float = 
         u[moving] = v
         return u
 
+    evaluations = 0
+
+    def derivative(time: float, v: Array) -> Array:
+        nonlocal evaluations
+        evaluations += 1
+        if evaluations > _MOST_EVALUATIONS:
+            raise NumericsError(f"eqs (9)-(15) by {method}: no end after {evaluations} evaluations; at t = {time:g}")
+        return np.array(rates_at(whole(v).tolist(), p))[moving]
+
     found = solve_ivp(
-        lambda _t, v: np.array(rates_at(whole(v).tolist(), p))[moving],
+        derivative,
         (t[0], t[-1]),
         start[moving],
         method=method,

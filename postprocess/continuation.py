@@ -9,15 +9,15 @@ value of the parameter, seven fields, largest real part and the imaginary part w
 unless given.
 """
 
-import argparse
 import csv
 import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from commandline import Parser
 from matplotlib.lines import Line2D
-from style import COLOURS, LABELS, save, use_style
+from style import COLOURS, LABELS, check_stem, save, use_style
 
 from carmodel import FIELDS
 from carmodel.continuation import Axis, Branch, diagram
@@ -115,7 +115,7 @@ def write_table(branches: list[Branch], axis: Axis, file: Path) -> None:
 
 def main() -> int:
     """Draw what the command line asks for."""
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments = Parser(__doc__)
     arguments.add_argument("file", metavar="FILE", type=Path, nargs="?", help="run file")
     arguments.add_argument("--parameter", metavar="NAME", nargs="+", required=True, help="names of Table 1")
     arguments.add_argument("--range", metavar=("FROM", "TO"), type=float, nargs=2, required=True)
@@ -128,17 +128,19 @@ def main() -> int:
     try:
         p = load(chosen.file, chosen.set).parameters.values
         axis = Axis(p, tuple(chosen.parameter), *chosen.range, logarithmic=chosen.log)
-        if not chosen.out.parent.is_dir():
-            raise InputError(f"--out {chosen.out}: accepted: a name in a folder that is there")
+        check_stem(chosen.out)
         if chosen.seeds < 2:
             raise InputError(f"--seeds {chosen.seeds}; accepted: 2 or more")
         branches = diagram(axis, chosen.seeds)
+        table = chosen.out.with_name(chosen.out.name + ".csv")
+        files = [*draw(branches, axis, chosen.show, chosen.out), table]
+        write_table(branches, axis, table)
     except InputError as error:
         print(error, file=sys.stderr)
         return 2
-    table = chosen.out.with_name(chosen.out.name + ".csv")
-    files = [*draw(branches, axis, chosen.show, chosen.out), table]
-    write_table(branches, axis, table)
+    except OSError as error:
+        print(f"{error.filename}: cannot be written: {error.strerror}", file=sys.stderr)
+        return 2
     for branch in branches:
         end = " to ".join(f"{value:.6g}" for value in (branch.values[0], branch.values[-1]))
         print(f"{branch.kind} {branch.phenotype}".strip() + f": {end} ({branch.ends[0]}; {branch.ends[1]})")

@@ -7,13 +7,13 @@ RUNS_DIR holds the run directories of the paper's experiments.  Each figure is w
 A figure that was asked for and lacks a run is an error; without --figure it is passed over with a line.
 """
 
-import argparse
 import sys
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from commandline import Parser
 from homogeneous import plate as homogeneous_plate
 from panels import Array, Curve, Map, Panel, Plate, write
 from style import LABELS, RANKED, SCENARIOS
@@ -295,7 +295,7 @@ def opener(folder: Path) -> Open:
 
 def main() -> int:
     """Draw what the command line asks for."""
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments = Parser(__doc__)
     arguments.add_argument("runs", metavar="RUNS_DIR", type=Path, help="folder of run directories")
     arguments.add_argument("--figure", metavar="N", type=int, nargs="+", choices=FIGURES, help="3 to 10; all else")
     arguments.add_argument("--out", metavar="DIR", type=Path, default=Path("figures"), help="figures unless given")

@@ -7,13 +7,13 @@ normalised set without one; C0 and TA0 are the densities at t = 0, all else is z
 STEM.png and STEM.csv (t and the seven fields); STEM is figure3 unless given.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
 import numpy as np
+from commandline import Parser
 from panels import Curve, Panel, Plate, draw
-from style import save
+from style import check_stem, save
 
 from carmodel import FIELDS
 from carmodel.errors import InputError, NumericsError
@@ -56,7 +56,7 @@ def plate(t: np.ndarray, u: np.ndarray, unit: str) -> Plate:
 
 def main() -> int:
     """Draw what the command line asks for."""
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments = Parser(__doc__)
     arguments.add_argument("file", metavar="FILE", type=Path, nargs="?", help="run file")
     arguments.add_argument("--out", metavar="STEM", type=Path, default=Path("figure3"), help="files without suffix")
     arguments.add_argument("--end", metavar="DAYS", type=float, default=END, help="days; %(default)g unless given")
@@ -66,15 +66,14 @@ def main() -> int:
     chosen = arguments.parse_args()
     try:
         p = load(chosen.file, chosen.set).parameters.values
-        if not 0.0 < chosen.end < np.inf:
-            raise InputError(f"--end {chosen.end:g}; accepted: greater than 0")
+        if not 0.0 < chosen.end <= 1e9:
+            raise InputError(f"--end {chosen.end:g}; accepted: greater than 0, up to 1e9")
         start = np.zeros(len(FIELDS))
         start[0] = C0 * p.K_T if chosen.C0 is None else chosen.C0
         start[2] = TA0 * p.K_T if chosen.TA0 is None else chosen.TA0
         if not (np.isfinite(start).all() and start.min() >= 0.0):
             raise InputError(f"--C0 {start[0]:g} --TA0 {start[2]:g}; accepted: 0 or greater")
-        if not chosen.out.parent.is_dir():
-            raise InputError(f"--out {chosen.out}: accepted: a name in a folder that is there")
+        check_stem(chosen.out)
         t = np.linspace(0.0, chosen.end, TIMES)
         unit = "$K_T$" if p.K_T == 1.0 else "cells/cm$^3$"
         u = solve(p, start, t)
@@ -83,6 +82,9 @@ def main() -> int:
         np.savetxt(table, np.vstack([t, u]).T, delimiter=",", header=",".join(("t", *FIELDS)), comments="", fmt="%.17g")
     except InputError as error:
         print(error, file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"{error.filename}: cannot be written: {error.strerror}", file=sys.stderr)
         return 2
     except NumericsError as error:
         print(error, file=sys.stderr)

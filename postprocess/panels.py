@@ -116,7 +116,8 @@ def _draw_curves(axis: Axes, panel: Panel) -> None:
     axis.set_xlim(low - margin, high + margin if high > low else low + 1.0)
     # Densities and levels start at zero; one that undershoots does not.
     everything = np.concatenate([curve.y for curve in panel.curves])
-    bottom, top = min(0.0, float(np.nanmin(everything))), float(np.nanmax(everything))
+    seen = everything[np.isfinite(everything)]
+    bottom, top = float(seen.min(initial=0.0)), float(seen.max(initial=-np.inf))
     axis.set_ylim(bottom, top + 0.05 * (top - bottom) if top > bottom else bottom + 1.0)
 
 

@@ -7,7 +7,6 @@ FILE is report.html unless given.  `--claims` adds the table of `carmodel claims
 pictures and their numbers included, and opens without a network.  `--screenshot` needs Chromium.
 """
 
-import argparse
 import base64
 import json
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from browser import chromium, screenshot
+from commandline import Parser
 from figures import FIGURES, TIME, Run, opener
 from inline import image, svg
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -325,7 +325,7 @@ def page(folder: Path, claims: list[Any], *, solid: bool = True) -> str:
 
 def main() -> int:
     """Write what the command line asks for."""
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments = Parser(__doc__)
     arguments.add_argument("folder", metavar="DIR", type=Path, help="run directory, or folder of the paper's runs")
     arguments.add_argument("file", metavar="FILE", type=Path, nargs="?", default=Path("report.html"))
     arguments.add_argument("--claims", metavar="FILE.json", type=Path, help="what carmodel claims --json wrote")

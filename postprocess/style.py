@@ -4,6 +4,7 @@ Each field also has a line style, for print in grey.  Scenarios have colours tha
 set (https://sronpersonalpages.nl/~pault/).
 """
 
+import os
 from pathlib import Path
 
 import matplotlib
@@ -13,6 +14,8 @@ matplotlib.use("Agg")
 
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
+
+from carmodel.errors import InputError
 
 LINES = {
     "C": "-", "E": "--", "TA": "-", "TB": "--", "S": "-", "A": "--", "H": "-.",
@@ -69,11 +72,20 @@ def shades(name: str) -> LinearSegmentedColormap:
     return LinearSegmentedColormap.from_list(name, ["white", colour, *dark])
 
 
+def check_stem(stem: Path) -> None:
+    """Before anything is computed.  Raises InputError where no files STEM.svg and so on can be written."""
+    if not stem.name or not stem.parent.is_dir() or not os.access(stem.parent, os.W_OK):
+        raise InputError(f"--out {stem}: accepted: a name in a folder that is there, to write in")
+
+
 def save(figure: Figure, stem: Path) -> list[Path]:
-    """Write STEM.svg, STEM.pdf and STEM.png; returns the three."""
+    """Write STEM.svg, STEM.pdf and STEM.png; returns the three.  Raises InputError where that cannot be."""
     # No dates: the same figure gives the same file.
     undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}, ".png": None}
     files = [stem.with_name(stem.name + suffix) for suffix in undated]
     for file in files:
-        figure.savefig(file, metadata=undated[file.suffix])
+        try:
+            figure.savefig(file, metadata=undated[file.suffix])
+        except OSError as error:
+            raise InputError(f"{file}: cannot be written: {error.strerror}") from None
     return files

@@ -9,7 +9,6 @@ denser the more opaque.  FILE is volume.png unless given; .gif or .webp makes an
 number of ranks, boxes and meshes.  Drawn off screen; no display is needed.
 """
 
-import argparse
 import os
 import subprocess
 import sys
@@ -23,6 +22,7 @@ os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
 import numpy as np
 import pyvista
 from colours import COLOURS
+from commandline import Parser
 from matplotlib.colors import to_rgb
 from PIL import Image
 
@@ -191,7 +191,7 @@ def animate(run: RunDirectory, times: list[float] | None, file: Path, rate: floa
 
 def main() -> int:
     """Draw what the command line asks for."""
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments = Parser(__doc__)
     arguments.add_argument("run", metavar="DIR", type=Path, help="run directory")
     arguments.add_argument("file", metavar="FILE", type=Path, nargs="?", default=Path("volume.png"))
     arguments.add_argument("--times", type=float, nargs="+", help="days; the start, a third and the end unless given")

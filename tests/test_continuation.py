@@ -152,6 +152,7 @@ def test_raw_units():
         ((("rhoC",), 0.1, 0.2), "rhoC"),
         ((("rho_C",), 0.3, 0.2), "from < to"),
         ((("rho_C",), 0.0, 0.2, True), "logarithmic"),
+        ((("rho_C", "K_C"), 0.0, 0.2), "range from 0 of K_C"),
     ],
 )
 def test_wrong_ranges(arguments, message):

@@ -93,6 +93,22 @@ def test_continuation_with_hopf_point_on_a_logarithmic_scale(tmp_path, write, sc
     assert is_picture(tmp_path, "hopf")
 
 
+def test_figure_3_of_nothing(tmp_path, script):
+    """Without cells the antigen-negative share is undefined, and its panel empty."""
+    answer = script("homogeneous", "--C0", 0, "--TA0", 0, "--end", 1)
+    assert answer.code == 0, answer.err
+    assert not answer.err
+    assert is_picture(tmp_path, "figure3")
+
+
+def test_names_that_are_taken_by_folders(tmp_path, script):
+    for suffix in (".png", ".csv"):
+        (tmp_path / f"figure3{suffix}").mkdir()
+        answer = script("homogeneous")
+        assert (answer.code, answer.err) == (2, f"figure3{suffix}: cannot be written: Is a directory\n")
+        (tmp_path / f"figure3{suffix}").rmdir()
+
+
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
@@ -100,6 +116,14 @@ def test_continuation_with_hopf_point_on_a_logarithmic_scale(tmp_path, write, sc
         ("homogeneous", ["--C0", "-1"], "--C0 -1"),
         ("homogeneous", ["--out", "no/where"], "no/where: accepted"),
         ("homogeneous", ["missing.toml"], "missing.toml: cannot be read"),
+        ("homogeneous", ["--out", ""], "--out .: accepted"),
+        ("homogeneous", ["--out", "/proc/figure"], "/proc/figure"),
+        ("homogeneous", ["--end", "soon"], "argument --end: invalid float value: 'soon' (see"),
+        ("homogeneous", ["--end", "1e300"], "--end 1e+300; accepted: greater than 0, up to 1e9"),
+        ("homogeneous", ["one", "two"], "unrecognized arguments: two"),
+        ("continuation", [], "required: --parameter, --range"),
+        ("continuation", ["--parameter", "K_C", "--range", "0", "1"], "range from 0 of K_C"),
+        ("continuation", ["--parameter", "r_T", "--range", "0.1", "0.2", "--out", "/"], "--out /: accepted"),
         ("continuation", ["--parameter", "rhoC", "--range", "0.1", "0.2"], "rhoC"),
         ("continuation", ["--parameter", "r_T", "--range", "0", "0.2"], "r_T = 0"),
         ("continuation", ["--parameter", "r_T", "--range", "0.3", "0.2"], "from < to"),

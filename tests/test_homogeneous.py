@@ -4,7 +4,8 @@ import mpmath
 import numpy as np
 import pytest
 
-from carmodel import FIELDS
+from carmodel import FIELDS, homogeneous
+from carmodel.errors import NumericsError
 from carmodel.homogeneous import absent, balance, jacobian, rates, reference_levels, residual, sensitivity, solve
 from carmodel.kinetics import production_and_loss
 from carmodel.parameters import PRESETS, TABLE_1
@@ -103,6 +104,12 @@ def test_solution_in_table_1_s_raw_units_is_that_of_the_scaled_equations():
 
 def test_one_time_gives_the_initial_state():
     assert (solve(P, START, [3.0])[:, 0] == START).all()
+
+
+def test_a_solver_that_does_not_get_on_is_stopped(monkeypatch):
+    monkeypatch.setattr(homogeneous, "_MOST_EVALUATIONS", 100)
+    with pytest.raises(NumericsError, match="no end after 101 evaluations; at t = "):
+        solve(P, START, [0.0, 100.0])
 
 
 @pytest.mark.parametrize(
