@@ -6,6 +6,7 @@ import pytest
 
 from benchmarks.statements import CONDITION, FAILS, HOLDS, STATEMENTS
 from tests.conftest import ROOT
+from tests.growth import CASES, INTEGRATORS
 
 #: What the judges must find, whatever the random sets.
 EXPECTED = {
@@ -41,6 +42,12 @@ def test_document_is_that_of_the_judges():
         assert row[1:3] == [statement.place, statement.text]
         assert row[3] == f"**{EXPECTED.get(statement.name, HOLDS)}**"
         assert row[-1] == f"`{statement.test}` |"
+
+
+def test_document_has_the_growth_rates_of_every_integrator():
+    text = (ROOT / "docs/analysis.md").read_text(encoding="utf-8")
+    assert f"| state | mode | theory, 1/day | {' | '.join(INTEGRATORS)} |" in text
+    assert all(f"\n| {case} | " in text for case in CASES)
 
 
 def test_named_tests_exist():
