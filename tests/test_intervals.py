@@ -96,6 +96,13 @@ def test_division_by_zero_says_nothing():
     assert (quotient.value[0][1], quotient.value[1][1]) == pytest.approx((0.5, 1.0))
 
 
+def test_zero_times_infinity_may_be_anything():
+    x = Interval.variable(np.zeros(1), np.ones(1))
+    with np.errstate(all="ignore"):
+        product = Interval.constant(0.0, x) * (1.0 / x)
+    assert (product.value[0][0], product.value[1][0]) == (-np.inf, np.inf)
+
+
 def test_zeros_finds_close_ones_and_each_once():
     found = zeros(lambda x: (x - 1.0 / 3.0) * (x - 0.7) * (x - 0.70001) * np.exp(-x), 0.0, 1.0)
     assert not found.open

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import root
 
+from carmodel import steady
 from carmodel.errors import InputError
 from carmodel.homogeneous import jacobian, rates, reference_levels, residual
 from carmodel.parameters import PRESETS, Parameters
@@ -194,7 +195,8 @@ def test_no_tumour_state_where_growth_is_death_to_all_digits(change):
     rng = np.random.default_rng(11)
     for _ in range(200):
         p = random_parameters(rng)._replace(**change)
-        p = p._replace(r_T=growth_roots(p)[0])
+        exact = p.d_TA if p.d_TA == p.d_TB else growth_roots(p)[0]
+        p = p._replace(r_T=float(exact * (1.0 + rng.integers(-2, 3) * 2.0**-52)))
         assert not tumour_states(p)
         assert not any(c.admissible for c in candidates(p)[1:])
         (state,) = tumour_states(p._replace(r_T=p.r_T * (1.0 + 1e-9)))
@@ -273,7 +275,14 @@ def test_without_switching_both_phenotypes_need_a_balance_of_killing_and_death()
         assert residual(state.state, p) < 1e-15
 
 
-@pytest.mark.parametrize("change", [{"mu_0": 0.0, "nu": 0.0}, {"mu_1": 0.0, "mu_0": 0.01, "d_TB": 0.1, "gamma": 0.05}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"mu_0": 0.0, "nu": 0.0},
+        {"mu_0": 0.0},
+        {"mu_1": 0.0, "mu_0": 0.01, "d_TB": 0.1, "gamma": 0.05},
+    ],
+)
 def test_one_way_switching(change):
     p = P._replace(**change)
     found = coexistence(p)
@@ -282,6 +291,22 @@ def test_one_way_switching(change):
     rng = np.random.default_rng(7)
     for v in newton_everywhere(p, 60, rng):
         assert any(np.allclose(v, s.state, rtol=1e-6, atol=1e-9) for s in found.states), v
+
+
+@pytest.mark.parametrize("change", [{"mu_0": 0.0, "nu": 0.0}, {"mu_0": 0.0}, {"mu_1": 0.0}])
+def test_all_states_of_one_way_switching_are_true_zeros(change):
+    rng, compared = np.random.default_rng(8), 0
+    for _ in range(150):
+        p = wide_parameters(rng)._replace(**change)
+        for state in coexistence(p).states:
+            compared += 1
+            assert residual(state.state, p) < 1e-12
+    assert compared > 3
+
+
+def test_a_state_found_on_both_sides_of_an_edge_is_listed_once():
+    (state,) = coexistence(P).states
+    assert steady._distinct([state, state], P) == [state]
 
 
 def test_states_balance_every_equation_but_that_of_C():
