@@ -96,14 +96,18 @@ END
 }
 
 install_python() {
-    local site numpy
+    local site numpy mpi4py
     echo "Python packages, in $venv:"
     rm -f "$stamp"
     # /usr/bin/python3 by name: another Python on the PATH could not load Debian's petsc4py and mpi4py.
-    [[ -x $python ]] || logged "making the environment" /usr/bin/python3 -m venv --system-site-packages "$venv"
+    ! grep -qs 'site-packages = true' "$venv/pyvenv.cfg" || rm -rf "$venv" # it was made so once
+    [[ -x $python ]] || logged "making the environment" /usr/bin/python3 -m venv "$venv"
     site=$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-    # Debian's own directory too, so that an mpi4py in ~/.local cannot come before the one that fits this MPI.
-    printf '%s\n' "$(petsc_directory)" /usr/lib/python3/dist-packages >"$site/debian.pth"
+    # These two of Debian's and nothing else: its matplotlib, say, and pip's get into each other's way.
+    petsc_directory >"$site/petsc.pth"
+    mpi4py=$(dpkg -L python3-mpi4py | grep -E '/dist-packages/mpi4py[^/]*$')
+    rm -f "$site"/mpi4py*
+    xargs -I{} ln -s {} "$site" <<<"$mpi4py"
     # Code compiled for numpy 1 does not load under numpy 2: keep to the major version Debian built petsc4py for.
     case $(dpkg-query -W -f '${Version}' python3-numpy) in
         1:1.* | 1.*) numpy='numpy>=1.26,<2' ;;
