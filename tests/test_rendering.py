@@ -4,6 +4,7 @@ import ast
 import importlib.util
 import os
 import shutil
+import subprocess
 import sys
 from types import ModuleType, SimpleNamespace
 
@@ -235,16 +236,33 @@ def test_paraview_script_builds_the_scene(box, paraview, tmp_path):
     (front,) = simple.of("Contour")
     assert front.ContourBy == ["POINTS", "C"]
     assert front.Isosurfaces == [0.25 * series["max_C"].max()]
-    solid, half = simple.of("Clip")
+    solid, *cut = simple.of("Clip")
     assert (solid.chosen, solid.Scalars, solid.Invert) == ("Scalar", ["POINTS", calculator.ResultArrayName], 0)
     assert solid.Value == pytest.approx(0.1 * (series["max_TA"] + series["max_TB"]).max(), rel=1e-15)
-    assert half.Input is solid
-    assert half.ClipType.Origin == pytest.approx([0.6, 0.6, 0.6])
+    assert [half.Input for half in cut] == [solid, front]
+    for half in cut:
+        assert half.ClipType.Origin == pytest.approx([0.6, 0.6, 0.6])
+        assert half.ClipType.Normal == [0.0, 1.0, 0.0]
     assert [scene.AnimationTime for scene in simple.of("GetAnimationScene") if "AnimationTime" in vars(scene)] == [0.5]
     (surface,) = (shown for shown in simple.of("Show") if "Opacity" in vars(shown))
     assert "#{:02X}{:02X}{:02X}".format(*(round(255 * c) for c in surface.DiffuseColor)) == COLOURS["C"]
     assert simple.of("SaveScreenshot")
     assert not simple.of("SaveAnimation")
+
+
+@pytest.mark.skipif(not (shutil.which("pvpython") and shutil.which("xvfb-run")), reason="needs ParaView and Xvfb")
+def test_paraview_draws_the_scene(box, tmp_path):
+    picture = tmp_path / "scene.png"
+    command = ["xvfb-run", "-a", "pvpython", SCRIPT, box.folder, "--time", "0.5", "--screenshot", picture]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    with Image.open(picture) as image:
+        pixels = np.asarray(image.convert("RGB")).astype(int)
+    assert (pixels[5, 600] == 255).all()
+    blue = pixels[..., 2] - pixels[..., 0]  # the front, and nothing else
+    assert (blue > 15).sum() > 1000
+    dark = pixels.max(axis=2) < 128  # the tumour, and letters and lines
+    assert 2000 < dark.sum() < 0.5 * dark.size
 
 
 def test_paraview_script_refuses_what_is_no_run(paraview, tmp_path, capsys, monkeypatch):
