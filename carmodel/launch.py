@@ -178,8 +178,8 @@ def _exponential_is_wanted(choices: Choices) -> bool:
     """
     from petsc4py import PETSc
 
-    prefixes = ("ts_", "imex_", *(f"{field}_" for field in FIELDS))
-    options = [key for key in PETSc.Options().getAll() if key.startswith(prefixes)]
+    prefixes = ("ts_", "imex_", *(f"{field}_".lower() for field in FIELDS))
+    options = [key for key in PETSc.Options().getAll() if key.lower().startswith(prefixes)]  # PETSc reads any case
     if options and choices.method == "exponential":
         raise InputError(
             f"PETSc option -{options[0]}: integrator.method = 'exponential' has no solver of PETSc's; accepted with "

@@ -62,12 +62,12 @@ class KrylovDiffusion:
         self.iterations = np.zeros(len(FIELDS), dtype=int)
         #: Functions of the Laplacian; None on a mesh.
         self.transform = CosineTransform(space) if isinstance(space, BoxSpace) else None
-        given = PETSc.Options().getAll()
+        given = [key.lower() for key in PETSc.Options().getAll()]  # PETSc reads any case
         matrices: dict[float, _Matrix] = {}
         self._matrices: list[_Matrix] = []
         self._solvers: list[_Transform | _Krylov] = []
         for name, D in zip(FIELDS, diffusivities, strict=True):
-            if self.transform and isinstance(D, float) and not any(key.startswith(f"{name}_") for key in given):
+            if self.transform and isinstance(D, float) and not any(key.startswith(f"{name}_".lower()) for key in given):
                 self._solvers.append(_Transform(self.transform, D))
                 continue
             matrix = matrices.get(D) if isinstance(D, float) else None

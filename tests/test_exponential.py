@@ -127,6 +127,8 @@ def method_of(tmp_path, text, *options, code=0):
         (CASE + '[integrator]\nmethod = "arkimex"\n', (), "ARKIMEX"),
         (CASE, ("-ts_arkimex_type", "3"), "ARKIMEX"),
         (CASE, ("-H_pc_type", "jacobi"), "ARKIMEX"),
+        (CASE, ("-TS_monitor", ":/dev/null"), "ARKIMEX"),
+        (CASE, ("-ta_ksp_type", "cg"), "ARKIMEX"),
         (CASE, ("-log_view", ":/dev/null"), "exponential"),
         (CASE.replace("cells", 'kind = "mesh"\ncells'), (), "ARKIMEX"),
         (CASE + '[parameters]\nD_C = { mask = "mask.vti" }\n', (), "ARKIMEX"),

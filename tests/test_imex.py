@@ -167,6 +167,35 @@ def test_a_first_step_far_too_long_does_not_loosen_the_tolerance(make):
     space.destroy()
 
 
+@pytest.mark.parametrize("make", METHODS)
+def test_an_attempt_that_overshoots_does_not_loosen_the_tolerance(make):
+    """A decay of 1000 a day and a first step of a day: explicit stages make 4e10 of it, and none of that stays."""
+    space = BoxSpace((4, 1, 1), (1.0, 0.3, 0.3))
+    p = without_reactions()._replace(lambda_H=1e3)
+    u = space.zeros(7)
+    H = space.owned(u[6])
+    H[...] = 1.0
+    integrator = make(space, p, dt=1.0)
+    t = 0.0
+    for _ in range(60):
+        t += integrator.step(u, 1.0 - t)
+        assert np.abs(H - np.exp(-1e3 * t)).max() < 1e-3
+    integrator.destroy()
+    space.destroy()
+
+
+def test_steps_at_the_limit_of_stability_are_seldom_repeated():
+    """The error rises slowly there: the step gives way before it has to be repeated."""
+    space = BoxSpace((4, 1, 1), (1.0, 0.3, 0.3))
+    u = space.zeros(7)
+    space.owned(u[6])[...] = 1.0
+    integrator = Exponential(space, without_reactions()._replace(lambda_H=100.0))
+    steps = advance(integrator, u, 5.0)
+    assert sum(integrator.rejected.values()) < 0.05 * len(steps)
+    integrator.destroy()
+    space.destroy()
+
+
 @pytest.mark.parametrize("kind", ["box", "mask", "mesh", "exponential"])
 def test_a_step_that_overflows_is_repeated_shorter(kind):
     """Whether the overflow meets a transform or a Krylov solver."""

@@ -106,7 +106,7 @@ def test_one_transform_solves_a_box_and_one_krylov_iteration_confirms_it():
 
 
 def test_multigrid_by_option_agrees_with_the_transform():
-    errors, methods, iterations = solved_by_petsc({"H_pc_type": "gamg"})
+    errors, methods, iterations = solved_by_petsc({"h_pc_type": "gamg"})  # PETSc reads any case
     assert methods["H"] == "cg + gamg"
     assert methods["S"] == "cosine transform"
     assert iterations["H"] > 1

@@ -27,6 +27,14 @@ def first_attempt(natural: float, limit: float, share: float) -> float:
     return limit if limit <= natural * (1.0 + 1e-9) else min(natural, share * limit)
 
 
+def next_attempt(proposed: float, made: float, natural: float) -> float:
+    """The natural step after one of `made` days whose error proposes another length.
+
+    One that was cut short to land on a time says nothing against the longer one that was due.
+    """
+    return proposed if made >= natural else max(proposed, natural)
+
+
 def root_mean_squares(space: Space, sums: Array) -> Array:
     """Of each field from its sum of squares over this rank's cells, shape (7,); collective."""
     total = np.empty_like(sums)
@@ -85,22 +93,30 @@ class Undershoot:
         self._best = inf
 
     def accepts(self, below: Array, made: float) -> bool:
-        """Whether a step of `made` days that reaches `below` zero, shape (7,), is to be kept.
+        """Whether a step of `made` days that reaches `below` zero, shape (7,), may be kept.
 
         Raises NumericsError where no shorter step can be tried.
         """
         depth = float(below.max())
-        if depth > max(self._rtol, 2.0 * self._unavoidable * made):
-            if depth / made <= 0.5 * self._best:
-                if made < SHORTEST:
-                    what = f"undershoots by {depth:.2g}" if depth < inf else "is no longer finite"
-                    raise NumericsError(f"{FIELDS[int(below.argmax())]} {what} even in a step of {made:.2g} days")
-                self._best = depth / made
-                return False
-            # Shorter steps undershoot less, but no less in a day: not the stepper's doing.
+        # Shorter steps that undershoot less, but no less in a day: not the stepper's doing.
+        if not self._is_new(depth, made) or depth / made > 0.5 * self._best:
+            return True
+        if made < SHORTEST:
+            what = f"undershoots by {depth:.2g}" if depth < inf else "is no longer finite"
+            raise NumericsError(f"{FIELDS[int(below.argmax())]} {what} even in a step of {made:.2g} days")
+        self._best = depth / made
+        return False
+
+    def keep(self, below: Array, made: float) -> None:
+        """Such a step is kept: what it undershoots by counts, and later ones may undershoot by as much in a day."""
+        depth = float(below.max())
+        if self._is_new(depth, made):
             self._unavoidable = depth / made
         self.accepted = np.maximum(self.accepted, below)
-        return True
+
+    def _is_new(self, depth: float, made: float) -> bool:
+        """Whether that is more than is asked for and than was found unavoidable."""
+        return depth > max(self._rtol, 2.0 * self._unavoidable * made)
 
 
 def relative_undershoot(sizes: Array, least: Array, largest: Array) -> Array:

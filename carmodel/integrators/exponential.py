@@ -21,6 +21,7 @@ from .control import (
     Undershoot,
     first_attempt,
     measure,
+    next_attempt,
     relative_undershoot,
     root_mean_squares,
 )
@@ -170,8 +171,8 @@ class Exponential:
             h = natural = factor * h
             if h < SHORTEST:
                 raise NumericsError(f"no step is short enough for integrator.rtol = {self.rtol:g}")
-        # A step cut short to land on a time says nothing against the longer one that was due.
-        self._next = max(factor * h, natural)
+        self._next = next_attempt(factor * h, h, natural)
+        self.undershoot.keep(below, h)
         self._below = below
         return h
 
@@ -198,7 +199,7 @@ class Exponential:
         phi.squared_errors(h, self._D, *self._transform.eigenvalues, self._N_3, self._N_5, self._scratch, self._squares)
         errors = root_mean_squares(self.space, self._squares.sum(axis=1))
         rates = root_mean_squares(self.space, np.einsum("fkji,fkji->f", self._N_1, self._N_1))
-        judged = self._scale.judged(np.maximum(self._sizes, self._new_sizes), rates, h)
+        judged = self._scale.judged(self._sizes, rates, h)
         error = np.sqrt(np.mean((errors / judged) ** 2)) / self.rtol
         if not np.isfinite(error):
             return SHRINK

@@ -14,7 +14,7 @@ from ..errors import InputError, NotFiniteError, NumericsError
 from ..linear import KrylovDiffusion, petsc_reason
 from ..parameters import Parameters
 from ..spaces import Space
-from .control import SHORTENED, Scale, Undershoot, first_attempt, measure, relative_undershoot
+from .control import SHORTENED, Scale, Undershoot, first_attempt, measure, next_attempt, relative_undershoot
 
 Array = NDArray[np.float64]
 
@@ -219,8 +219,8 @@ class Imex:
             self.rejected["undershoot"] += 1
             ts.setStepNumber(steps)
             h = natural = SHORTENED * made
-        # A step cut short to land on a time says nothing against the longer one that was due.
-        self._next = ts.getTimeStep() if by_error else max(ts.getTimeStep(), natural)
+        self.undershoot.keep(below, made)
+        self._next = ts.getTimeStep() if by_error else next_attempt(ts.getTimeStep(), h, natural)
         return made
 
     def _below_zero(self) -> Array:
