@@ -45,7 +45,7 @@ JACOBI = (0.02, 0.01)
 #: Tolerances of the references by ARKIMEX 5 and by the exponential integrator.
 FINEST = (1e-7, 1e-9)
 #: Tolerances of the exponential integrator.
-EXPONENTIAL = (2e-1, 1e-1, 6e-2, 3e-2, 1e-2, 5e-3, 3e-3, 1e-3, 1e-4, 1e-5, 1e-6)
+EXPONENTIAL = (2e-1, 1e-1, 6e-2, 3e-2, 2e-2, 1e-2, 8e-3, 7e-3, 6e-3, 5e-3, 3e-3, 1e-3, 1e-4, 1e-5, 1e-6)
 #: Tolerances of ARKIMEX by method.
 TOLERANCES = {
     "2e": (5e-2, 2e-2, 1e-2, 2e-3),

@@ -57,7 +57,8 @@ class Exponential:
     rtol: error to aim at, relative to each field's size.
     dt: first step, also after a discontinuity, in days.
     clamp: False leaves negative values as they come.
-    adapt: False makes every step `dt` days long, whatever its error, unless it is cut short to land.
+    adapt: False makes every step `dt` days long, whatever its error, unless it is cut short to land or for an
+        undershoot.
     """
 
     adaptive = True
