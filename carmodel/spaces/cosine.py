@@ -6,6 +6,7 @@ axis that is split over ranks is collected first: among the ranks along it, each
 """
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,7 @@ class CosineTransform:
             )
         ]
         self._workers = thread_count(space.n_cells)
+        self._threads = ThreadPoolExecutor(self._workers)  # none is started before it is needed
         self._block: Array = np.empty(space.owned_shape)
 
     def backward_euler(self, field: Array, dt_D: float) -> None:
@@ -88,7 +90,7 @@ class CosineTransform:
         if not self._last:
             if fields is not modes:
                 modes[...] = fields
-            _in_place(scipy.fft.dctn, modes, axes=(1, 2, 3), norm="ortho", workers=self._workers)
+            self._share_out(scipy.fft.dctn, modes)
             return
         for field, cosines in zip(fields, modes, strict=True):
             cosines[...] = self._forward(field, "ortho")
@@ -98,11 +100,23 @@ class CosineTransform:
         if not self._last:
             if fields is not modes:
                 fields[...] = modes
-            _in_place(scipy.fft.idctn, fields, axes=(1, 2, 3), norm="ortho", workers=self._workers)
+            self._share_out(scipy.fft.idctn, fields)
             return
         for cosines, field in zip(modes, fields, strict=True):
             self._last.values[...] = cosines
             self._backward(self._last.values, field, "ortho")
+
+    def _share_out(self, transform: Callable[..., Array], fields: Array) -> None:
+        """Transform whole fields, each thread its share of them: scipy's own threads meet after every axis."""
+        shares = np.array_split(fields, min(self._workers, len(fields)))
+
+        def transform_share(share: Array) -> None:
+            _in_place(transform, share, axes=(1, 2, 3), norm="ortho", workers=self._workers // len(shares))
+
+        others = [self._threads.submit(transform_share, share) for share in shares[1:]]
+        transform_share(shares[0])
+        for other in others:
+            other.result()
 
     def _apply(self, multiply: Callable[..., Any], field: Array, dt_D: float) -> None:
         block = field if field.flags.c_contiguous else self._block
@@ -137,6 +151,7 @@ class CosineTransform:
 
     def destroy(self) -> None:
         """Free the communicators and data types; collective."""
+        self._threads.shutdown()
         for lines in self._lines:
             lines.destroy()
 
