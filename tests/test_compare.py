@@ -74,8 +74,9 @@ def test_a_box_is_sampled_where_the_mesh_s_cells_are():
 
 
 def test_refined_runs_come_closer(carmodel, tmp_path):
-    """Box against finer box, and FiPy's grid against the box of the same cells."""
-    short = ("--quiet", "--set", "time.end=0.5", "--set", "integrator.dt=0.1")
+    """Box against finer box, and FiPy's grid against the box of the same cells by the same method."""
+    settings = ("time.end=0.5", "integrator.dt=0.1", "integrator.method=arkimex")
+    short = ("--quiet", *(word for setting in settings for word in ("--set", setting)))
     for n in (8, 16, 32):
         cells = f"space.cells=[{n},{n},{n}]"
         carmodel("run", ROOT / "runs/quickstart.toml", "--out", tmp_path / str(n), *short, "--set", cells)
