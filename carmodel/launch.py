@@ -61,7 +61,7 @@ def _simulate(file: Path, scenario: Scenario, out: Path, began: float, quiet: bo
 
     from .dosing import Schedule
     from .initial import diffusivity_of_C, initial_state
-    from .output import LineProfile, Manifest, Progress, PublishedCsv, Series, VtkVolumes
+    from .output import ClampingWarning, LineProfile, Manifest, Progress, PublishedCsv, Series, VtkVolumes
     from .simulation import Observer, Simulation
     from .spaces import BoxSpace
 
@@ -92,7 +92,7 @@ def _simulate(file: Path, scenario: Scenario, out: Path, began: float, quiet: bo
         observers.append(VtkVolumes(out))
     if "csv" in output.formats and isinstance(space, BoxSpace):
         observers.append(PublishedCsv(out, space))
-    observers.append(Manifest(out, began))
+    observers += [Manifest(out, began), ClampingWarning()]
     if not quiet:
         observers.append(Progress())
     simulation = Simulation(

@@ -20,6 +20,9 @@ from .spaces import Space
 
 Array = NDArray[np.float64]
 
+#: An adaptive run ends when clamping has made this share of a field: nothing is left of the accuracy asked for.
+MEANINGLESS = 0.1
+
 
 class Integrator(Protocol):
     """How the state advances.  `order` is the order of accuracy in time; `adaptive`: it chooses its steps."""
@@ -135,6 +138,7 @@ class Simulation:
         self.stopped_by = 0
         self.seconds = {"output": 0.0}
         self.totals = self._measure()
+        self._largest_total = self.totals.total
 
     def run(self) -> None:
         """Advance to the end or until interrupted (`stopped_by`).  Observers are told how it ended.
@@ -159,6 +163,12 @@ class Simulation:
     def events(self) -> list[Event]:
         """Infusions and interventions so far."""
         return self.schedule.happened if self.schedule else []
+
+    @property
+    def clamped_share(self) -> Array:
+        """What clamping has added to each field, as a share of the largest total it has had, shape (7,)."""
+        largest = self._largest_total
+        return np.divide(self.totals.clamped, largest, out=np.zeros(len(FIELDS)), where=largest > 0.0)
 
     def _advance(self) -> None:
         self._tell(lambda observer: observer.step(self))
@@ -214,12 +224,24 @@ class Simulation:
         self._look(f"at t = {self.t:g} (step {self.steps}, dt = {made:g})", "; try a smaller integrator.dt")
 
     def _look(self, when: str, advice: str = "") -> None:
-        """Measure the state and tell the observers.  Raises NumericsError where it is no longer finite."""
+        """Measure the state and tell the observers.
+
+        Raises NumericsError where a field is no longer finite, or, with an adaptive integrator, owes too much of
+        itself to clamping.
+        """
         self.totals = self._measure()
         for name, total, clamped in zip(FIELDS, self.totals.total, self.totals.clamped, strict=True):
             if not np.isfinite([total, clamped]).all():
                 raise NumericsError(f"{name} is no longer finite {when}; saved: {self.outputs} outputs{advice}")
+        self._largest_total = np.maximum(self._largest_total, self.totals.total)
         self._tell(lambda observer: observer.step(self))
+        if self.integrator.adaptive and self.clamped_share.max() > MEANINGLESS:
+            name = FIELDS[int(self.clamped_share.argmax())]
+            raise NumericsError(
+                f"{self.clamped_share.max():.0%} of {name} was made by setting negative values to zero {when}; "
+                f"saved: {self.outputs} outputs; "
+                'try smaller cells or another integrator.taxis than "central"'
+            )
 
     def _output(self) -> None:
         self._tell(lambda observer: observer.output(self))

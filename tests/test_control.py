@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from carmodel.errors import NumericsError
+from carmodel.integrators import Exponential, Imex
 from carmodel.integrators.control import (
     NEGLIGIBLE,
     SHORTEST,
@@ -15,6 +16,9 @@ from carmodel.integrators.control import (
     next_attempt,
     relative_undershoot,
 )
+from carmodel.parameters import PRESETS
+from carmodel.spaces import BoxSpace
+from tests.conftest import without_reactions
 
 RTOL = 1e-3
 
@@ -85,6 +89,14 @@ def test_an_undershoot_that_shorter_steps_do_not_avoid_is_accepted_until_the_equ
     assert not policy.accepts(depths(0.1), 0.25)
 
 
+def test_the_deepest_undershoot_is_told():
+    policy = Undershoot(RTOL)
+    for depth in (2e-4, 9e-4, 0.0):
+        policy.begin()
+        policy.keep(depths(depth), 1.0)
+    assert policy.accepted.tolist() == depths(9e-4).tolist()
+
+
 def test_a_step_that_was_not_kept_leaves_nothing():
     """The error may reject what the undershoot would not: it is not counted, and loosens nothing."""
     policy = Undershoot(RTOL)
@@ -114,3 +126,48 @@ def test_undershoots_are_parts_of_the_largest_value():
     for wrong in (np.nan, inf):
         sizes[4] = wrong
         assert (relative_undershoot(sizes, least, largest) == inf).all()
+
+
+@pytest.fixture
+def box():
+    space = BoxSpace((5, 4, 3), (1.0, 1.0, 1.0))
+    yield space
+    space.destroy()
+
+
+@pytest.mark.parametrize("make", [Imex, Exponential])
+def test_a_step_cut_short_does_not_shorten_the_next(box, make):
+    integrator = make(box, without_reactions(), dt=0.5)
+    u = box.zeros(7) + 0.5  # nothing happens: no step is too long
+    assert integrator.step(u, 0.01) == 0.01
+    assert integrator.step(u, 10.0) >= 0.5
+    integrator.destroy()
+
+
+@pytest.mark.parametrize(("make", "share"), [(Imex, 0.75), (Exponential, 0.5)])
+def test_the_last_two_steps_share_what_is_left(box, make, share):
+    integrator = make(box, without_reactions(), dt=1.0)
+    u = box.zeros(7) + 0.5
+    assert integrator.step(u, 1.25) == pytest.approx(share * 1.25)
+    integrator.destroy()
+
+
+@pytest.mark.parametrize("make", [Imex, Exponential])
+def test_after_a_discontinuity_nothing_is_unavoidable(box, make):
+    p = PRESETS["normalised"]
+    integrator = make(box, p)
+    integrator.undershoot.keep(depths(0.5), 1.0)
+    integrator.restart(p, None)
+    integrator.undershoot.begin()
+    assert not integrator.undershoot.accepts(depths(0.5), 1.0)
+    integrator.destroy()
+
+
+def test_growth_too_fast_for_any_step_ends_the_run(box):
+    """Nothing undershoots: the error alone has to say so."""
+    u = box.zeros(7)
+    u[6] = 1.0
+    integrator = Exponential(box, without_reactions()._replace(lambda_H=-1e17))
+    with pytest.raises(NumericsError, match="no step is short enough for"), np.errstate(all="ignore"):
+        integrator.step(u, 1.0)
+    integrator.destroy()

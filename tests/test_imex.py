@@ -142,6 +142,7 @@ def test_undershoot_of_the_discretisation_does_not_stop_the_run(make):
         before = space.sum_min_max(u)[0]
         steps = advance(integrator, u, 0.5)
         assert space.sum_min_max(u)[0] - before == pytest.approx(integrator.clamped, abs=1e-11)
+        assert integrator.undershoot.accepted[0] > 1e-4 or taxis == "upwind"
         counts[taxis] = (len(steps), integrator.rejected["undershoot"], integrator.clamped[0])
         integrator.destroy()
     steps, rejected, clamped = counts["central"]
@@ -239,12 +240,30 @@ def test_an_infusion_keeps_the_linear_solvers():
         ("ts_arkimex_fully_implicit", "true", "-ts_arkimex_fully_implicit"),
         ("ts_dt", "0", "-ts_dt 0"),
         ("ts_dt", "-1", "-ts_dt -1"),
+        ("ts_max_time", "0.3", "-ts_max_time"),
+        ("ts_max_steps", "3", "-ts_max_steps"),
+        ("ts_exact_final_time", "interpolate", "-ts_exact_final_time"),
     ],
 )
 def test_options_that_would_make_it_another_method_are_refused(option, value, told):
     space = BoxSpace((3, 3, 3), (1.0, 1.0, 1.0))
     with petsc_options({option: value}), pytest.raises(InputError, match=f"PETSc option {told}; accepted: "):
         Imex(space, P)
+    space.destroy()
+
+
+@pytest.mark.parametrize("method", ["ars443", "bpr3", "prssp2"])
+def test_methods_without_an_embedded_error_do_not_pass_for_adaptive_ones(method):
+    space = BoxSpace((3, 3, 3), (1.0, 1.0, 1.0))
+    with (
+        petsc_options({"ts_arkimex_type": method}),
+        pytest.raises(InputError, match=f"-ts_arkimex_type {method}: .*; accepted with -ts_adapt_type none"),
+    ):
+        Imex(space, P)
+    with petsc_options({"ts_arkimex_type": method, "ts_adapt_type": "none", "ts_dt": 0.25}):
+        integrator = Imex(space, P)
+    assert advance(integrator, smooth_state(space), 1.0) == [0.25] * 4
+    integrator.destroy()
     space.destroy()
 
 
@@ -323,7 +342,7 @@ def test_ranks_do_not_change_the_fields(write, tmp_path, grid):
     if grid == "box":
         text += '[integrator]\nmethod = "arkimex"\n'
     if grid == "mask":
-        text += '[parameters]\nD_C = { mask = "mask.vti" }\n'
+        text += '[parameters]\nD_C = { mask = "mask.vti" }\n[integrator]\ntaxis = "scharfetter-gummel"\n'
         image = pyvista.ImageData(dimensions=[n + 1 for n in ODD_CELLS])
         image.cell_data["D_C"] = 0.014 * 0.01 ** np.random.default_rng(14).random(np.prod(ODD_CELLS))
         image.save(tmp_path / "mask.vti")

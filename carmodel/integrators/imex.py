@@ -24,6 +24,12 @@ ORDERS = {
     "4": 4, "5": 5,
 }  # fmt: skip
 
+#: Those without an embedded error: PETSc makes all their steps alike.
+WITHOUT_ERROR = ("ars443", "bpr3", "prssp2")
+
+#: PETSc's options for where steps end and when a run is over; here the run file says so.
+ENDS = ("ts_max_time", "ts_max_steps", "ts_exact_final_time")
+
 #: PETSc's error number for results that are not finite.
 FLOATING_POINT = 72
 
@@ -42,8 +48,9 @@ class Imex:
     PETSc's TS makes the steps: u' = G(u) + L u, with L the diffusion of each field, implicit and linear, and G the
     reactions and taxis, explicit.  Steps are as long as the embedded error allows: its root mean square over cells and
     fields, each field's in units of its own root mean square, against `rtol` calibrated so that the error at the end is
-    of the size of `rtol`.  All of `-ts_...` holds, `-ts_rtol` and
-    `-ts_atol` in PETSc's own sense; the method is `-ts_arkimex_type`, 4 unless given.
+    of the size of `rtol`.  `-ts_...` holds but for what would make this
+    another method or end runs elsewhere, `-ts_rtol` and `-ts_atol` in PETSc's own sense; the method is
+    `-ts_arkimex_type`, 4 unless given.
 
     High order is not positive: steps that undershoot are repeated shorter (`control.Undershoot`).  What is accepted
     below zero becomes zero and counts in `clamped`.
@@ -138,6 +145,14 @@ class Imex:
         if self.method not in ORDERS:
             raise InputError(f"PETSc option -ts_arkimex_type {self.method}; accepted: {', '.join(ORDERS)}")
         self.order = ORDERS[self.method]
+        if self.method in WITHOUT_ERROR and given.getString("ts_adapt_type", "") != "none":
+            raise InputError(
+                f"PETSc option -ts_arkimex_type {self.method}: this method has no embedded error; accepted with "
+                "-ts_adapt_type none and the step in -ts_dt"
+            )
+        for option in ENDS:
+            if given.hasName(option):
+                raise InputError(f"PETSc option -{option}; accepted: not set, time and output in the run file count")
         if not (given.hasName("ts_rtol") or given.hasName("ts_atol")):
             ts.setTolerances(rtol=0.0, atol=self._tolerance)
         if given.hasName("ts_dt"):
