@@ -26,6 +26,7 @@ from .stability import (
     proposition_2,
     spectrum,
     taxis_threshold,
+    taxis_threshold_at,
     verdict,
 )
 from .steady import SteadyState, candidates, coexistence, growth_roots, healthy, tumour_states
@@ -117,6 +118,7 @@ def _analysis(p: Parameters, cells: Sequence[int] | None, lengths: Sequence[floa
 def _state(state: SteadyState, p: Parameters, cells: Sequence[int] | None, lengths: Sequence[float] | None) -> Data:
     J = jacobian(state.state, p)
     growth = growth_rate(J)
+    anywhere = taxis_threshold(state.state, p) if growth < 0.0 and state.state[0] > 0.0 else None
     return {
         "kind": state.kind,
         "phenotype": state.phenotype,
@@ -127,8 +129,8 @@ def _state(state: SteadyState, p: Parameters, cells: Sequence[int] | None, lengt
         "eigenvalues": [[float(value.real), float(value.imag)] for value in spectrum(J)],
         "jacobian": J.tolist(),
         "blocks": {"C,E": _block(block(state.state, p, CE)), "TA,TB": _block(block(state.state, p, TATB))},
-        "dispersion": _dispersion(state, p, cells, lengths) if cells and lengths else None,
-        "taxis_threshold": _threshold(state, p) if growth < 0.0 and state.state[0] > 0.0 else None,
+        "dispersion": _dispersion(state, p, cells, lengths, anywhere) if cells and lengths else None,
+        "taxis_threshold_at_any_wavelength": _threshold(anywhere),
     }
 
 
@@ -142,7 +144,14 @@ def _block(found: Block) -> Data:
     }
 
 
-def _dispersion(state: SteadyState, p: Parameters, cells: Sequence[int], lengths: Sequence[float]) -> Data:
+def _dispersion(
+    state: SteadyState,
+    p: Parameters,
+    cells: Sequence[int],
+    lengths: Sequence[float],
+    anywhere: tuple[float, float] | None,
+) -> Data:
+    """`anywhere` is the least chi_0 that destabilises the state at any wavelength: on a box it takes no less."""
     found = dispersion(state.state, p, cells, lengths)
     n = found.fastest
     k = math.sqrt(found.k2[n])
@@ -156,11 +165,13 @@ def _dispersion(state: SteadyState, p: Parameters, cells: Sequence[int], lengths
         "unstable_wavenumbers": int((found.growth > 0.0).sum()),
         "wavenumbers": int(found.k2.size),
         "spatially_unstable": found.spatially_unstable,
+        "taxis_threshold": _threshold(
+            taxis_threshold_at(state.state, p, found.k2, at_least=anywhere[0]) if anywhere else None
+        ),
     }
 
 
-def _threshold(state: SteadyState, p: Parameters) -> Data | None:
-    found = taxis_threshold(state.state, p)
+def _threshold(found: tuple[float, float] | None) -> Data | None:
     return {"chi_0": found[0], "wavelength": 2.0 * math.pi / math.sqrt(found[1])} if found else None
 
 
@@ -271,7 +282,9 @@ def write_report(data: Data, console: Console) -> None:
 
 def _dispersion_table(console: Console, data: Data) -> None:
     states = data["steady_states"]
-    found, thresholds = [s["dispersion"] for s in states], [s["taxis_threshold"] for s in states]
+    found = [s["dispersion"] for s in states]
+    here = [d["taxis_threshold"] for d in found]
+    anywhere = [s["taxis_threshold_at_any_wavelength"] for s in states]
     size = " x ".join(f"{length:g}" for length in data["box"]["lengths"])
     _table(
         console,
@@ -284,11 +297,15 @@ def _dispersion_table(console: Console, data: Data) -> None:
             ["its frequency", *(f"{d['frequency']:.4g}" for d in found)],
             ["unstable wavenumbers", *(f"{d['unstable_wavenumbers']} of {d['wavenumbers']}" for d in found)],
             ["unstable by space alone", *("yes" if d["spatially_unstable"] else "no" for d in found)],
-            ["least chi_0 to destabilise", *(f"{t['chi_0']:.4g}" if t else "-" for t in thresholds)],
-            ["at a wavelength, cm, of", *(f"{t['wavelength']:.4g}" if t else "-" for t in thresholds)],
+            ["least chi_0 to destabilise", *map(_chi_0, here)],
+            ["the same, any wavelength", *map(_chi_0, anywhere)],
         ],
         "cos(k.x) that grows fastest, growth and frequency in 1/day; by space alone: stable at k = 0, not at all k",
     )
+
+
+def _chi_0(threshold: Data | None) -> str:
+    return "{chi_0:.4g} at {wavelength:.4g} cm".format(**threshold) if threshold else "-"
 
 
 def _table(console: Console, title: str, columns: list[str], rows: Iterable[list[str]], note: str = "") -> None:

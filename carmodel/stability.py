@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 
-from .homogeneous import jacobian
+from .homogeneous import jacobian, reference_levels
 from .kinetics import chemotactic_sensitivity
 from .parameters import Parameters
 from .steady import SteadyState, growth_roots
@@ -243,50 +243,64 @@ def leading(state: ArrayLike, p: Parameters, k2: ArrayLike) -> tuple[Array, Arra
 
 
 def taxis_threshold(
-    state: ArrayLike, p: Parameters, *, k2_range: tuple[float, float] = (1e-2, 1e6), largest: float = 1e6
+    state: ArrayLike, p: Parameters, *, k2_range: tuple[float, float] = (1e-2, 1e6)
 ) -> tuple[float, float] | None:
     """The least chi_0 at which a state that is stable without space is unstable at some wavenumber, and that k^2.
 
-    None where that takes more than `largest`; k^2 in 1/cm^2.  Steady states do not depend on chi_0.  At each k^2 the
-    first crossing among 41 values of chi_0, spread evenly over its logarithm from 1e-4, counts; where it comes first
-    among 81 values of k^2 it is bisected, and the least refined between its neighbours.
+    Of any wavelength, k^2 between the ends of `k2_range` (1/cm^2): the least among 81 values, refined between its
+    neighbours.  None, and the values of chi_0 tried, as in `taxis_threshold_at`.
     """
-    fixed, silent = np.asarray(state, dtype=float), p._replace(chi_0=0.0)
-    trials: Array = np.logspace(-4.0, np.log10(largest), 41)
-
-    def matrices(log_k2: float) -> tuple[Array, Array]:
-        """The linearisation without taxis, and what a chi_0 of 1 adds."""
-        without = linearisation(fixed, silent, 10.0**log_k2)
-        return without, linearisation(fixed, p._replace(chi_0=1.0), 10.0**log_k2) - without
-
-    def unstable(chi_0: ArrayLike, without: Array, per_unit: Array) -> NDArray[np.bool_]:
-        stack = without + np.atleast_1d(chi_0)[:, None, None] * per_unit
-        return np.linalg.eigvals(stack).real.max(axis=-1) > 0.0
-
-    def first_trial(log_k2: float) -> int:
-        crossed = unstable(trials, *matrices(log_k2))
-        return int(crossed.argmax()) if crossed.any() else trials.size
-
-    def crossing(log_k2: float) -> float:
-        first = first_trial(log_k2)
-        if first in (0, trials.size):
-            return float(trials[0]) if first == 0 else np.inf
-        low, high = np.log(trials[first - 1]), np.log(trials[first])
-        pair = matrices(log_k2)
-        while high - low > 1e-10:
-            middle = 0.5 * (low + high)
-            low, high = (low, middle) if unstable(np.exp(middle), *pair)[0] else (middle, high)
-        return float(np.exp(high))
-
-    logs: Array = np.linspace(np.log10(k2_range[0]), np.log10(k2_range[1]), 81)
-    firsts = np.array([first_trial(x) for x in logs])
-    if firsts.min() == trials.size:
+    logs: Array = np.linspace(*np.log10(k2_range), 81)
+    found = taxis_threshold_at(state, p, 10.0**logs)
+    if found is None:
         return None
-    hopeful = np.flatnonzero(firsts == firsts.min())
-    found = [crossing(logs[i]) for i in hopeful]
-    best = int(hopeful[int(np.argmin(found))])
+    best = int(np.argmin(np.abs(logs - np.log10(found[1]))))
+
+    def threshold(log_k2: float) -> float:
+        there = taxis_threshold_at(state, p, [10.0**log_k2])
+        return there[0] if there else np.inf
+
     around = logs[max(best - 1, 0)], logs[min(best + 1, logs.size - 1)]
-    refined = minimize_scalar(crossing, bounds=around, method="bounded", options={"xatol": 1e-6})
-    if refined.fun < min(found):
-        return float(refined.fun), float(10.0**refined.x)
-    return float(min(found)), float(10.0 ** logs[best])
+    refined = minimize_scalar(threshold, bounds=around, method="bounded", options={"xatol": 1e-6})
+    return (float(refined.fun), float(10.0**refined.x)) if refined.fun < found[0] else found
+
+
+def taxis_threshold_at(
+    state: ArrayLike, p: Parameters, k2: ArrayLike, *, at_least: float = 0.0
+) -> tuple[float, float] | None:
+    """The least chi_0 at which some of the wavenumbers given makes a state unstable, and its k^2.
+
+    `k2` in 1/cm^2, shape (n,).  Steady states do not depend on chi_0.  Values of chi_0 are tried from small to large,
+    four a decade; in front of the first at which any k^2 is unstable the crossing is bisected.  With S in its
+    reference level they reach from 1e-12 to 1e12 cm^2/day; None where none of them suffices.  `at_least` is where to
+    begin, to save time.
+    """
+    # In these units chi_0 is a diffusivity, whatever S and cells are counted in.
+    S = reference_levels(p)[4]
+    scaled, units = p.rescaled(p.K_T, S), np.array([p.K_T] * 4 + [S, 1.0, 1.0])
+    fixed, k_squared = np.asarray(state, dtype=float) / units, np.asarray(k2, dtype=float)
+    without = linearisation(fixed, scaled._replace(chi_0=0.0), k_squared)
+    per_unit = linearisation(fixed, scaled._replace(chi_0=1.0), k_squared) - without
+
+    def unstable(chi_0: float, places: Integers) -> Integers:
+        growth = np.linalg.eigvals(without[places] + chi_0 * per_unit[places]).real.max(axis=-1)
+        return places[growth > 0.0]
+
+    low, everywhere = float(np.finfo(float).tiny), np.arange(k_squared.size)
+    trials: Array = np.logspace(-12.0, 12.0, 97)
+    begin = max(at_least * S, trials[0])
+    for high in [begin, *trials[trials > begin]]:
+        first = unstable(high, everywhere)
+        if first.size:
+            break
+        low = high
+    else:
+        return None
+    bounds = np.log([low, high])
+    while bounds[1] - bounds[0] > 1e-10:
+        middle = bounds.mean()
+        sooner = unstable(np.exp(middle), first)
+        # Where some are unstable in the middle, those that are not cross later.
+        bounds[1 if sooner.size else 0] = middle
+        first = sooner if sooner.size else first
+    return float(np.exp(bounds[1])) / S, float(k_squared[first[0]])

@@ -40,7 +40,11 @@ def test_json_is_the_library_s_answer(carmodel):
         assert told["dispersion"]["growth_without_space"] == pytest.approx(told["growth"], rel=1e-12)
     assert data["coexistence"]["complete"]
     assert [s["verdict"] for s in data["steady_states"]] == ["unstable", "unstable", "stable"]
-    assert data["steady_states"][2]["taxis_threshold"]["chi_0"] == pytest.approx(4.0324, rel=1e-4)
+    coexistence = data["steady_states"][2]
+    assert coexistence["taxis_threshold_at_any_wavelength"]["chi_0"] == pytest.approx(4.0324, rel=1e-4)
+    assert coexistence["dispersion"]["taxis_threshold"] == pytest.approx(
+        {"chi_0": 4.07895, "wavelength": np.sqrt(2.0)}, rel=1e-5
+    )
     assert [q["agrees"] for q in data["propositions"]] == [True, True]
     assert [c["steady"] for c in data["tumour_formulas"]] == [False, True, False]
     assert data["quadratic"]["discriminant"] > 0.0
@@ -70,6 +74,18 @@ def test_a_run_file_and_overrides_count(carmodel, write):
     assert data["box"] == {"cells": [6, 5, 4], "lengths": [2.0, 1.0, 1.0]}
     assert data["tumour_formulas"][0]["steady"]
     assert as_json(carmodel, "--set", "space.lengths=[3,3,3]")["box"]["lengths"] == [3.0, 3.0, 3.0]
+
+
+def test_taxis_threshold_of_a_small_box_is_that_of_its_own_wavenumbers(carmodel):
+    """In a cube of 1 mm no wave of 1.28 cm has room; the report tells the two apart as JSON does."""
+    settings = ("--set", "space.lengths=[0.1,0.1,0.1]", "--set", "parameters.sigma_S=56000")
+    state = as_json(carmodel, *settings)["steady_states"][2]
+    anywhere, box = state["taxis_threshold_at_any_wavelength"], state["dispersion"]["taxis_threshold"]
+    assert (anywhere["chi_0"], anywhere["wavelength"]) == pytest.approx((4.0324e-5, 1.281), rel=1e-3)
+    assert (box["chi_0"], box["wavelength"]) == pytest.approx((1.944e-3, 0.2), rel=1e-3)
+    report = carmodel("steady", *settings).out
+    assert "least chi_0 to destabilise  -          -          0.001944 at 0.2 cm" in report
+    assert "the same, any wavelength    -          -          4.032e-05 at 1.281 cm" in report
 
 
 def test_boxes_and_meshes(carmodel):
