@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -87,6 +88,9 @@ def sweep(
 @app.command()
 def check(file: RunFile, overrides: Overrides = None) -> None:
     """Validate a run file and print it with every default; run nothing."""
+    import petsc4py
+
+    petsc4py.init(["carmodel", "-no_signal_handler"])  # else a reader that goes is an error of PETSc's
     from .initial import check_files
     from .runfile import load
 
@@ -214,19 +218,41 @@ def _refuse_mpi(command: str) -> None:
 
 def main() -> NoReturn:
     """Entry point: errors that a user can cause become one line on stderr and an exit code."""
-    code = 0
     try:
-        code = app(standalone_mode=False) or 0
+        code = _command()
+        sys.stdout.flush()
     except InputError as error:
         code = _complain(error, 2)
     except NumericsError as error:
         code = _complain(error, 3)
     except _UsageError as error:
         code = _complain(f"{error.format_message() or 'which command?'} (see carmodel --help)", 2)
-    except BrokenPipeError:  # whoever read our output has gone, as `head` does
+    except KeyboardInterrupt:
+        code = 130
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        # Standard output.  What it still holds would fail again at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 141
+        if isinstance(error, BrokenPipeError):  # whoever read our output has gone, as `head` does
+            code = 141
+        else:
+            code = _complain(f"output: cannot be written: {error.strerror}", 3)
     sys.exit(code)
+
+
+def _command() -> int:
+    """Do what the command line says; its exit code.  Typer's own call would take a closed pipe for an end with 1."""
+    try:
+        with typer.main.get_command(app).make_context("carmodel", sys.argv[1:]) as context:
+            context.command.invoke(context)
+    except typer.Exit as end:
+        return end.exit_code
+    except SystemExit as end:
+        if end.code == 1:  # rich's answer to a closed pipe
+            raise BrokenPipeError from None
+        raise
+    return 0
 
 
 def _complain(message: object, code: int) -> int:
@@ -237,5 +263,6 @@ def _complain(message: object, code: int) -> int:
 
         if MPI.COMM_WORLD.rank:
             return code
-    print(message, file=sys.stderr, flush=True)
+    with suppress(OSError):  # nobody reads it
+        print(message, file=sys.stderr, flush=True)
     return code

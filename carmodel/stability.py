@@ -250,7 +250,7 @@ def taxis_threshold(
     Of any wavelength, k^2 between the ends of `k2_range` (1/cm^2): the least among 81 values, refined between its
     neighbours.  None, and the values of chi_0 tried, as in `taxis_threshold_at`.
     """
-    logs: Array = np.linspace(*np.log10(k2_range), 81)
+    logs: Array = np.linspace(np.log10(k2_range[0]), np.log10(k2_range[1]), 81)
     found = taxis_threshold_at(state, p, 10.0**logs)
     if found is None:
         return None

@@ -17,6 +17,8 @@ from tests.conftest import ROOT
 
 P = PRESETS["normalised"]
 
+CARMODEL = ROOT / ".venv/bin/carmodel"
+
 
 def as_json(carmodel, *arguments):
     answer = carmodel("steady", "--json", *arguments)
@@ -149,7 +151,7 @@ def test_terminal_gets_rules_that_fit():
     """80 columns: no number is cut off."""
     leader, follower = pty.openpty()
     env = dict(os.environ) | {"COLUMNS": "80", "TERM": "xterm"}
-    command = [ROOT / ".venv/bin/carmodel", "steady"]
+    command = [CARMODEL, "steady"]
     with subprocess.Popen(command, stdout=follower, stderr=follower, env=env, cwd=ROOT) as job:
         os.close(follower)
         text = b""
@@ -167,3 +169,23 @@ def test_terminal_gets_rules_that_fit():
     assert "──" in answer
     assert "0.0636207" in answer
     assert "…" not in answer
+
+
+OUTPUTS = [["steady"], ["steady", "--json"], ["check", "runs/barrier.toml"], ["--help"], ["--version"], []]
+
+
+@pytest.mark.parametrize("arguments", OUTPUTS, ids=" ".join)
+def test_reader_that_has_gone(arguments):
+    """As `head` goes: no word, and the exit code of one that a closed pipe has ended."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    job = subprocess.run([CARMODEL, *arguments], stdout=writer, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    os.close(writer)
+    assert (job.returncode, job.stderr) == (141, "")
+
+
+@pytest.mark.parametrize("arguments", OUTPUTS, ids=" ".join)
+def test_full_disk(arguments):
+    with open("/dev/full", "w") as full:
+        job = subprocess.run([CARMODEL, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    assert (job.returncode, job.stderr) == (3, "output: cannot be written: No space left on device\n")
