@@ -182,7 +182,8 @@ def _branches(p: Parameters) -> list[Branch]:
     kinds = {
         (True, True): [_perron],
         (False, True): [_pure, _fed],
-        (True, False): [_feeding],
+        # Q - P falls with C: where it is not positive at 0 it never is.
+        (True, False): [_feeding] if p.d_TB - p.d_TA > p.mu_0 else [],
         (False, False): [_pure],
     }[loses, recovers]
     return [lambda C, kind=kind: kind(C, p) for kind in kinds]  # type: ignore[misc]
@@ -322,9 +323,12 @@ def candidates(p: Parameters) -> tuple[Candidate, ...]:
     alone = p.d_TA + p.mu_0
     found = [_candidate("(27)", (1.0, 0.0), alone, p)]
     P, Q, a, b = switching(0.0, p)
-    for number, R in enumerate(growth_roots(p), 1):
-        # TA : TB of eq. (30), by the form that neither vanishes nor cancels.
-        parts = (b, P - R) if a == 0.0 or (b > 0.0 and abs(P - R) > abs(Q - R)) else (Q - R, a)
+    # P - Q, where slow switching both ways decides, without losing it beside the death rates.
+    D = (p.d_TA - p.d_TB) + (a - b) if min(a, b) > 0.0 else P - Q
+    gap = float(np.hypot(D, 2.0 * np.sqrt(a) * np.sqrt(b)))
+    for number, R, root in zip((1, 2), growth_roots(p), (gap, -gap), strict=True):
+        # TA : TB of eq. (30) is b : P - R and Q - R : a; by the form that neither vanishes nor cancels.
+        parts = (b, 0.5 * (root + D)) if a == 0.0 or root * D > 0.0 else (0.5 * (root - D), a)
         found.append(_candidate(f"(28)-(30), root {number}", parts, R, p))
     return tuple(found)
 

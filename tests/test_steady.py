@@ -228,6 +228,28 @@ def test_slow_switching_leaves_few_cells_of_the_other_phenotype(name, few, many)
     assert state.state[few] / state.state[many] == pytest.approx(1e-25 / other, rel=1e-12)
 
 
+@pytest.mark.parametrize("rate", [1e-12, 1e-15, 1e-18, 1e-200])
+@pytest.mark.parametrize("ratio", [1.0, 3.0])
+def test_slow_switching_both_ways_fixes_the_ratio(rate, ratio):
+    """With one death rate TB/TA is mu_0/mu_1, however small both are."""
+    p = P._replace(mu_0=ratio * rate, mu_1=rate)
+    (state,) = tumour_states(p)
+    assert state.state[3] / state.state[2] == pytest.approx(ratio, rel=1e-12)
+    assert state.state[2:4].sum() == pytest.approx(1.0 - p.d_TA / p.r_T, rel=1e-12)
+    second = candidates(p._replace(r_T=1.0))[2]
+    assert second.reason == "TB/TA = -1 is not positive"
+
+
+def test_antigen_loss_by_killing_alone_leaves_no_state_of_equal_death_rates():
+    """mu_0 = mu_1 = 0, d_TA = d_TB: Q - P = -(gamma + nu) C < 0, so TB has no balance; nothing is left open."""
+    p = P._replace(mu_0=0.0, mu_1=0.0)
+    assert p.nu > 0.0
+    found = coexistence(p)
+    assert not found.states
+    assert not found.open
+    assert coexistence(p._replace(d_TB=0.1, gamma=0.05)).states
+
+
 def test_phenotypes_that_do_not_differ_leave_the_search_open():
     """No switching, no killing, one death rate: each ratio is stationary, so the states are a line, not a list."""
     p = P._replace(mu_0=0.0, mu_1=0.0, nu=0.0, gamma=0.0)
