@@ -10,9 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from . import FIELDS
-from .errors import InputError
 from .homogeneous import as_fields, jacobian, residual
-from .parameters import Parameters
+from .parameters import Parameters, overflow
 from .scenario import Box, Scenario
 from .stability import (
     CE,
@@ -63,11 +62,7 @@ def analyse(p: Parameters, cells: Sequence[int] | None, lengths: Sequence[float]
     except (ArithmeticError, np.linalg.LinAlgError):
         data = None
     if not data or not _finite(data):
-        name = max(p._fields, key=lambda f: abs(math.log(getattr(p, f) or 1.0)))
-        raise InputError(
-            f"parameters: numbers overflow; the most extreme is {name} = {getattr(p, name):g}; accepted: values whose "
-            "products and quotients a double holds"
-        )
+        raise overflow(p)
     return data
 
 

@@ -6,6 +6,7 @@ and comes back to F = 0 at a right angle to it.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import combinations, pairwise
 
@@ -14,8 +15,8 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from .errors import InputError
-from .homogeneous import jacobian, rates, reference_levels, sensitivity
-from .parameters import POSITIVE, Parameters
+from .homogeneous import absent, jacobian, rates, reference_levels, sensitivity
+from .parameters import POSITIVE, Parameters, overflow
 from .stability import spectrum
 from .steady import SteadyState, steady_states
 
@@ -30,7 +31,8 @@ _STRAIGHT = 0.98
 
 _MOST_POINTS = 5000
 
-#: A field below this part of its reference level has left the admissible region; from what level that is extrapolated.
+#: A field this part of its reference level below zero has left the admissible region, less is rounding; from what level
+#: the place is extrapolated.
 _GONE, _SMALL = 1e-12, 1e-5
 
 
@@ -88,6 +90,8 @@ class Special:
     value: float
     state: Array
     eigenvalues: Complex
+    #: False where the other branch has a negative field on both sides of a branch point.
+    admissible: bool = True
 
 
 @dataclass
@@ -109,10 +113,15 @@ class Branch:
 
 
 class _Curve:
-    """F(x) = 0 in the eight scaled unknowns x = (u / levels, share)."""
+    """F(x) = 0 in the eight scaled unknowns x = (u / levels, share).
 
-    def __init__(self, axis: Axis, levels: Array) -> None:
-        self.axis, self.levels = axis, levels
+    E_0, E_T and pure tumours lie in planes that the equations do not leave.  `rest`, shape (7,), are the fields that
+    are zero there: they and their equations are left out, or other branches that cross would lead away.
+    """
+
+    def __init__(self, axis: Axis, levels: Array, rest: NDArray[np.bool_]) -> None:
+        self.axis, self.levels, self.rest = axis, levels, rest
+        self.moving: NDArray[np.int64] = np.flatnonzero(~np.append(rest, False))
 
     def residual(self, x: Array) -> Array:
         value: Array = rates(x[:7] * self.levels, self.axis.at(x[7])) / self.levels
@@ -126,22 +135,29 @@ class _Curve:
 
     def tangent(self, x: Array, before: Array) -> Array:
         """Unit tangent, in the direction of the one before."""
-        right = np.linalg.svd(self.matrix(x))[2][-1]
-        tangent: Array = right * (1.0 if right @ before >= 0.0 else -1.0)
-        return tangent
+        tangent: Array = np.zeros(8)
+        tangent[self.moving] = np.linalg.svd(self.matrix(x)[:, self.moving])[2][-1]
+        return tangent if tangent @ before >= 0.0 else -tangent
 
     def correct(self, x: Array, normal: Array, target: float) -> Array:
-        """The zero with normal . x = target nearest to x, by Newton's method."""
-        # What is zero stays so: E_0 and E_T lie in planes that the equations do not leave.
-        rest = x == 0.0
-        rest[7] = False
+        """The zero with normal . x = target nearest to x, by Newton's method.
+
+        Raises _NotConvergedError where there is none nearby.
+        """
+        with suppress(FloatingPointError):
+            return self._newton(x, normal, target)
+        raise _NotConvergedError
+
+    def _newton(self, x: Array, normal: Array, target: float) -> Array:
+        rows = self.moving[:-1]
         for _ in range(8):
-            F = np.append(self.residual(x), normal @ x - target)
+            F = np.append(self.residual(x)[rows], normal @ x - target)
+            matrix = np.vstack([self.matrix(x)[rows], normal])[:, self.moving]
+            step = np.zeros(8)
             try:
-                step = np.linalg.solve(np.vstack([self.matrix(x), normal]), -F)
+                step[self.moving] = np.linalg.solve(matrix, -F)
             except np.linalg.LinAlgError:
                 break
-            step[rest] = 0.0
             x = x + step
             if np.abs(step).max() <= 1e-13 * max(1.0, np.abs(x).max()):
                 return x
@@ -188,10 +204,9 @@ def branch_through(state: SteadyState, share: float, axis: Axis) -> Branch:
     It ends at the ends of the range, where a field that was positive reaches zero (a branch point: there it meets
     another kind of state), or where it closes on itself.
     """
-    levels = reference_levels(axis.at(share))
-    curve = _Curve(axis, levels)
-    start = np.append(state.state / levels, share)
-    result = Branch(state.kind, state.phenotype)
+    curve = _curve_of(state, share, axis)
+    levels, start = curve.levels, np.append(state.state / curve.levels, share)
+    result = Branch(state.kind, _phenotype(curve.rest))
     points: list[Array] = []
     for sign in (1.0, -1.0):
         direction = np.zeros(8)
@@ -205,10 +220,23 @@ def branch_through(state: SteadyState, share: float, axis: Axis) -> Branch:
             break
         result.ends = [*result.ends, end] if sign > 0.0 else [end, *result.ends]
     for x in points:
-        result.values.append(axis.value(x[7]))
-        result.states.append(x[:7] * levels)
+        result.values.append(axis.value(np.clip(x[7], 0.0, 1.0)))
+        result.states.append(np.maximum(x[:7], 0.0) * levels)
         result.spectra.append(curve.spectrum(x))
     return result
+
+
+def _curve_of(state: SteadyState, share: float, axis: Axis) -> _Curve:
+    # In the middle of the range all that moves is positive; at its ends a source may be missing.
+    return _Curve(axis, reference_levels(axis.at(share)), absent(state.state, axis.at(0.5)))
+
+
+def _phenotype(rest: NDArray[np.bool_]) -> str:
+    """Of a branch: at an end of the range, where switching sets in, its state may be pure."""
+    positive, negative = ~rest[2:4]
+    return {(True, True): "mixed", (True, False): "antigen-positive", (False, True): "antigen-negative"}.get(
+        (bool(positive), bool(negative)), ""
+    )
 
 
 def _follow(curve: _Curve, start: Array, direction: Array) -> tuple[list[Array], list[Special], str]:
@@ -216,7 +244,6 @@ def _follow(curve: _Curve, start: Array, direction: Array) -> tuple[list[Array],
     x, points = start, [start]
     special: list[Special] = []
     tangent = curve.tangent(x, direction)
-    positive = start[:7] > 0.0
     length = _FIRST
     while len(points) < _MOST_POINTS:
         try:
@@ -235,6 +262,8 @@ def _follow(curve: _Curve, start: Array, direction: Array) -> tuple[list[Array],
             wall[7] = 1.0
             try:
                 ahead = curve.correct(ahead, wall, float(np.clip(ahead[7], 0.0, 1.0)))
+                if tangent @ (ahead - x) < -_LEAST:  # a sharp bend overshot: the end behind was met
+                    raise _NotConvergedError
             except _NotConvergedError:
                 length *= 0.5
                 if length < _LEAST:
@@ -242,9 +271,12 @@ def _follow(curve: _Curve, start: Array, direction: Array) -> tuple[list[Array],
                 continue
             next_tangent = curve.tangent(ahead, tangent)
             end = "end of the range"
-        gone = np.flatnonzero(positive & (ahead[:7] < _GONE))
+        gone = np.flatnonzero(ahead[:7] < -_GONE)
         if gone.size:
-            ahead = _boundary(curve, x, tangent, gone)
+            try:
+                ahead = _boundary(curve, x, tangent, gone)
+            except (_NotConvergedError, FloatingPointError):
+                return points, special, "lost"
             return [*points, ahead], [*special, _special("branch point", curve, ahead)], "a field reaches zero"
         special += _between(curve, x, tangent, ahead, next_tangent)
         points.append(ahead)
@@ -258,14 +290,14 @@ def _follow(curve: _Curve, start: Array, direction: Array) -> tuple[list[Array],
 
 
 def _boundary(curve: _Curve, x: Array, tangent: Array, gone: NDArray[np.int64]) -> Array:
-    """Where the first of the fields `gone`, positive at x, reaches zero.
+    """Where the first of the fields `gone`, not negative at x, reaches zero.
 
     Two branches cross there and F has no unique tangent: the point is extrapolated from where the field still is 1, 2
     and 4 times some small value.
     """
     normal = np.zeros(8)
     normal[gone[0]] = 1.0
-    small = min(_SMALL, 0.1 * float(x[gone[0]]))
+    small = min(_SMALL, 0.1 * max(float(x[gone[0]]), 0.0))
     near = [
         curve.correct(x + tangent * (level - x[gone[0]]) / tangent[gone[0]], normal, level)
         for level in (small, 2.0 * small, 4.0 * small)
@@ -301,15 +333,33 @@ def _is_hopf(values: Complex) -> bool:
 
 
 def _special(kind: str, curve: _Curve, x: Array) -> Special:
-    return Special(kind, curve.axis.value(x[7]), x[:7] * curve.levels, curve.spectrum(x))
+    admissible = kind != "branch point" or _leads_to_admissible(curve, x)
+    return Special(kind, curve.axis.value(np.clip(x[7], 0.0, 1.0)), x[:7] * curve.levels, curve.spectrum(x), admissible)
+
+
+def _leads_to_admissible(curve: _Curve, x: Array) -> bool:
+    """Whether what leaves the plane of the fields at rest at a branch point has one sign in all of them."""
+    if not curve.rest.any():
+        return True
+    _, sizes, directions = np.linalg.svd(curve.matrix(x)[np.ix_(curve.rest, np.append(curve.rest, False))])
+    leaving = directions[-1]
+    return bool(sizes[-1] > 1e-6 * sizes[0] or leaving.min() > -1e-6 or leaving.max() < 1e-6)
 
 
 def diagram(axis: Axis, seeds: int = 9) -> list[Branch]:
     """All branches that pass through a steady state at one of `seeds` values spread over the range.
 
     `steady_states` finds them all at each of these; one that already lies on a branch is not followed again.
-    Raises InputError where `steady.check` does.
+    Raises InputError where `steady.check` does, and where parameters make numbers overflow.
     """
+    try:
+        with np.errstate(over="raise", divide="raise", invalid="raise"):
+            return _diagram(axis, seeds)
+    except (ArithmeticError, np.linalg.LinAlgError):
+        raise overflow(axis.at(0.0), axis.at(1.0)) from None
+
+
+def _diagram(axis: Axis, seeds: int) -> list[Branch]:
     found: list[Branch] = []
     for share in np.linspace(0.0, 1.0, seeds):
         for state in steady_states(axis.at(float(share))):
@@ -321,11 +371,11 @@ def diagram(axis: Axis, seeds: int = 9) -> list[Branch]:
 def _lies_on(branch: Branch, state: SteadyState, share: float, axis: Axis) -> bool:
     if branch.kind != state.kind:
         return False
-    levels = reference_levels(axis.at(share))
+    curve = _curve_of(state, share, axis)
+    levels = curve.levels
     shares = [axis.share(value) for value in branch.values]
     wall = np.zeros(8)
     wall[7] = 1.0
-    curve = _Curve(axis, levels)
     for i, (a, b) in enumerate(pairwise(shares)):
         if not min(a, b) - 1e-12 <= share <= max(a, b) + 1e-12:
             continue

@@ -5,7 +5,10 @@ Units named here are those of Table 1.  The equations need others for some entri
 are fractions of the carrying capacity.
 """
 
+import math
 from typing import NamedTuple
+
+from .errors import InputError
 
 
 class Parameters(NamedTuple):
@@ -160,3 +163,13 @@ PRESETS: dict[str, Parameters] = {
 
 #: Parameters that divide something in eqs (1)-(8) and so must be above zero; all others may be zero.
 POSITIVE = frozenset({"K_C", "K_T", "K_H"})
+
+
+def overflow(*sets: Parameters) -> InputError:
+    """What to raise where numbers made of some parameter sets overflow: it names the most extreme one."""
+    pairs = [pair for p in sets for pair in p._asdict().items()]
+    name, value = max(pairs, key=lambda pair: abs(math.log(pair[1] or 1.0)))
+    return InputError(
+        f"parameters: numbers overflow; the most extreme is {name} = {value:g}; accepted: values whose products and "
+        "quotients a double holds"
+    )

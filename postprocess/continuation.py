@@ -3,7 +3,7 @@
     .venv/bin/python postprocess/continuation.py [FILE] --parameter rho_C --range 0.1 0.9 [--log] [--show C TA TB]
 
 Branches of E_0, E_T and E_CT by pseudo-arclength continuation: thick where stable, thin and dotted where unstable;
-folds, Hopf points and branch points marked.  Several names after --parameter move together, as in
+folds, Hopf points and branch points marked, but not where states with a negative field cross.  Several names after --parameter move together, as in
 `--parameter delta_CT gamma`.  Writes STEM.svg, STEM.pdf, STEM.png and STEM.csv, one row a point: branch, kind, special,
 value of the parameter, seven fields, largest real part and the imaginary part with it (1/day).  STEM is continuation
 unless given.
@@ -11,6 +11,7 @@ unless given.
 
 import csv
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -22,10 +23,18 @@ from style import COLOURS, LABELS, check_stem, save, use_style
 from carmodel import FIELDS
 from carmodel.continuation import Axis, Branch, diagram
 from carmodel.errors import InputError
+from carmodel.parameters import Parameters
 from carmodel.runfile import load
+from carmodel.steady import check
 
 #: Marker of each special point; shapes tell them apart without colour.
 MARKERS = {"fold": "s", "Hopf": "o", "branch point": "^"}
+
+#: Of a branch point where the other branch does not mean anything.
+INADMISSIBLE = " of states with a negative field"
+
+#: Most values at which all states are looked for: some minutes.
+MOST_SEEDS = 1000
 
 #: Where along the parameter's range a branch is named: apart from one another.
 LABELLED_AT = {"E_0": 0.85, "E_T": 0.6, "E_CT": 0.35}
@@ -58,7 +67,7 @@ def draw(branches: list[Branch], axis: Axis, names: list[str], stem: Path) -> li
                     linewidth=2.2 if style == "-" else 1.2,
                     color=COLOURS[name],
                 )
-            for special in branch.special:
+            for special in (s for s in branch.special if s.admissible):
                 panel.plot(
                     special.value,
                     shown(special.state[None], name)[0],
@@ -85,7 +94,7 @@ def draw(branches: list[Branch], axis: Axis, names: list[str], stem: Path) -> li
         Line2D([], [], color="black", linewidth=2.2, label="stable"),
         Line2D([], [], color="black", linewidth=1.2, linestyle=":", label="unstable"),
     ]
-    found = {special.kind for branch in branches for special in branch.special}
+    found = {special.kind for branch in branches for special in branch.special if special.admissible}
     entries += [
         Line2D([], [], marker=marker, linestyle="", color="white", markeredgecolor="black", label=kind)
         for kind, marker in MARKERS.items()
@@ -107,10 +116,33 @@ def write_table(branches: list[Branch], axis: Axis, file: Path) -> None:
                 ("", value, u, spectrum)
                 for value, u, spectrum in zip(branch.values, branch.states, branch.spectra, strict=True)
             ]
-            points += [(s.kind, s.value, s.state, s.eigenvalues) for s in branch.special]
+            points += [
+                (s.kind + ("" if s.admissible else INADMISSIBLE), s.value, s.state, s.eigenvalues)
+                for s in branch.special
+            ]
             for special, value, u, spectrum in points:
                 numbers = [value, *u, spectrum[0].real, abs(spectrum[0].imag)]
                 rows.writerow([number, branch.kind, special, *(f"{x:.17g}" for x in numbers)])
+
+
+def axis_of(p: Parameters, chosen: Namespace) -> Axis:
+    """The axis that the command line asks for; errors name its options."""
+    try:
+        return Axis(p, tuple(chosen.parameter), *chosen.range, logarithmic=chosen.log)
+    except InputError as error:  # begins with "parameter" or "range"
+        raise InputError(f"--{error}") from None
+
+
+def diagram_of(axis: Axis, chosen: Namespace) -> list[Branch]:
+    """All branches; errors name the run file, or the range where its middle is right."""
+    try:
+        check(axis.at(0.5))
+    except InputError as error:
+        raise InputError(f"{chosen.file or '--set'}: {error}") from None
+    try:
+        return diagram(axis, chosen.seeds)
+    except InputError as error:
+        raise InputError(f"--range {axis.low:g} {axis.high:g}: {error}") from None
 
 
 def main() -> int:
@@ -127,11 +159,11 @@ def main() -> int:
     chosen = arguments.parse_args()
     try:
         p = load(chosen.file, chosen.set).parameters.values
-        axis = Axis(p, tuple(chosen.parameter), *chosen.range, logarithmic=chosen.log)
+        axis = axis_of(p, chosen)
         check_stem(chosen.out)
-        if chosen.seeds < 2:
-            raise InputError(f"--seeds {chosen.seeds}; accepted: 2 or more")
-        branches = diagram(axis, chosen.seeds)
+        if not 2 <= chosen.seeds <= MOST_SEEDS:
+            raise InputError(f"--seeds {chosen.seeds}; accepted: 2 to {MOST_SEEDS}")
+        branches = diagram_of(axis, chosen)
         table = chosen.out.with_name(chosen.out.name + ".csv")
         files = [*draw(branches, axis, chosen.show, chosen.out), table]
         write_table(branches, axis, table)
@@ -145,7 +177,8 @@ def main() -> int:
         end = " to ".join(f"{value:.6g}" for value in (branch.values[0], branch.values[-1]))
         print(f"{branch.kind} {branch.phenotype}".strip() + f": {end} ({branch.ends[0]}; {branch.ends[1]})")
         for special in branch.special:
-            print(f"  {special.kind} at {' = '.join(axis.names)} = {special.value:.10g}")
+            which = "" if special.admissible else INADMISSIBLE
+            print(f"  {special.kind} at {' = '.join(axis.names)} = {special.value:.10g}{which}")
     print(*files, sep="\n")
     return 0
 

@@ -59,6 +59,14 @@ def test_figure_3(tmp_path, script):
     assert (tmp_path / "figure3.svg").read_bytes() == svg, "the same figure gives the same file"
 
 
+def test_continuation_tells_branch_points_of_inadmissible_states(tmp_path, script):
+    answer = script("continuation", "--parameter", "mu_0", "--range", 0, 0.2, "--show", "C", "--seeds", 2)
+    assert answer.code == 0, answer.err
+    assert "  branch point at mu_0 = 0.0710469279 of states with a negative field\n" in answer.out
+    assert "E_T mixed: 0 to 0.2" in answer.out
+    assert set(table(tmp_path / "continuation.csv")["special"]) == {"", "branch point of states with a negative field"}
+
+
 def test_figure_3_of_another_run_file(tmp_path, write, script):
     file = write("[space]\ncells = [4, 4, 4]\n[time]\nend = 1\n[parameters]\nmu_0 = 0\nnu = 0\n")
     answer = script("homogeneous", file, "--end", 20, "--out", "other")
@@ -66,6 +74,9 @@ def test_figure_3_of_another_run_file(tmp_path, write, script):
     rows = table(tmp_path / "other.csv")
     assert rows["t"][-1] == 20.0
     assert (rows["TB"] == 0.0).all()
+
+
+RHO_C = ["--parameter", "rho_C", "--range", "0.1", "0.9"]
 
 
 def test_continuation(tmp_path, script):
@@ -124,9 +135,20 @@ def test_names_that_are_taken_by_folders(tmp_path, script):
         ("continuation", [], "required: --parameter, --range"),
         ("continuation", ["--parameter", "K_C", "--range", "0", "1"], "range from 0 of K_C"),
         ("continuation", ["--parameter", "r_T", "--range", "0.1", "0.2", "--out", "/"], "--out /: accepted"),
-        ("continuation", ["--parameter", "rhoC", "--range", "0.1", "0.2"], "rhoC"),
-        ("continuation", ["--parameter", "r_T", "--range", "0", "0.2"], "r_T = 0"),
-        ("continuation", ["--parameter", "r_T", "--range", "0.3", "0.2"], "from < to"),
+        (
+            "continuation",
+            ["--parameter", "rhoC", "--range", "0.1", "0.2"],
+            "--parameter 'rhoC': unknown; accepted: D_C",
+        ),
+        ("continuation", ["--parameter", "r_T", "--range", "0", "0.2"], "--range 0 0.2: parameters.r_T = 0; accepted"),
+        (
+            "continuation",
+            ["--parameter", "r_T", "--range", "0.3", "0.2"],
+            "--range from 0.3 to 0.2; accepted: 0 <= from",
+        ),
+        ("continuation", [*RHO_C, "--set", "parameters.r_T=0"], "--set: parameters.r_T = 0; accepted"),
+        ("continuation", [*RHO_C, "--set", "parameters.mu_0=1e200"], "the most extreme is mu_0 = 1e+200; accepted"),
+        ("continuation", [*RHO_C, "--seeds", "1000000"], "--seeds 1000000; accepted: 2 to 1000"),
     ],
 )
 def test_wrong_input_is_told_in_one_line(tmp_path, script, name, arguments, message):
