@@ -3,10 +3,10 @@
     .venv/bin/python postprocess/continuation.py [FILE] --parameter rho_C --range 0.1 0.9 [--log] [--show C TA TB]
 
 Branches of E_0, E_T and E_CT by pseudo-arclength continuation: thick where stable, thin and dotted where unstable;
-folds, Hopf points and branch points marked, but not where states with a negative field cross.  Several names after --parameter move together, as in
-`--parameter delta_CT gamma`.  Writes STEM.svg, STEM.pdf, STEM.png and STEM.csv, one row a point: branch, kind, special,
-value of the parameter, seven fields, largest real part and the imaginary part with it (1/day).  STEM is continuation
-unless given.
+folds, Hopf points and branch points marked, but not where states with a negative field cross.  Several names after
+--parameter move together, as in `--parameter delta_CT gamma`.  Writes STEM.svg, STEM.pdf, STEM.png and STEM.csv, one
+row a point: branch, kind, special, value of the parameter, seven fields, largest real part and the imaginary part with
+it (1/day).  STEM is continuation unless given.
 """
 
 import csv
