@@ -146,6 +146,23 @@ def test_reference_levels_make_residuals_independent_of_units():
     assert residual(u, q) == largest > 1e-3
 
 
+@pytest.mark.parametrize(("gone", "fields"), [("sigma_S", [4]), ("eta", [6]), ("sigma_A", [5])])
+def test_reference_levels_of_what_nothing_makes_are_one(gone, fields):
+    p = P._replace(**{gone: 0.0}, sigma_M=0.0 if gone == "sigma_A" else P.sigma_M)
+    levels = reference_levels(p)
+    assert (levels[fields] == 1.0).all()
+    assert (levels > 0.0).all()
+    assert np.isfinite(residual(np.full(7, 0.3), p))
+
+
+def test_small_fields_are_solved_for_to_their_own_digits():
+    """1e-9 CAR-T cells dying out beside a tumour: the absolute tolerance stands far below them."""
+    start = np.array([1e-9, 0.0, 0.5, 0.3, 0.0, 0.0, 0.0])
+    times = np.linspace(0.0, 20.0, 5)
+    found, exact = solve(P, start, times), solve(P, start, times, method="Radau", rtol=1e-13)
+    assert found[:2, 1:] == pytest.approx(exact[:2, 1:], rel=1e-8)
+
+
 def test_random_sets_lie_in_table_1_s_ranges():
     rng = np.random.default_rng(5)
     scale = TABLE_1["sigma_A"].value / P.sigma_A
