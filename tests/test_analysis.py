@@ -11,15 +11,17 @@ from tests.growth import CASES, INTEGRATORS
 #: What the judges must find, whatever the random sets.
 EXPECTED = {
     "homogeneous state": CONDITION,  # mu_0 = 0
-    "two roots": FAILS,
     "ratio": FAILS,  # a sign
     "before therapy": CONDITION,  # the mixed one
+    "coexistence": CONDITION,  # explicit in special cases
     "coexistence exists": CONDITION,  # rho_C > delta_CT K_C at least
     "linear": CONDITION,  # sigma_M = 0
+    "two blocks": CONDITION,  # not outside Table 1's ranges
     "proposition 1, otherwise": CONDITION,  # not on the boundary
     "no invasion": CONDITION,  # small tumours
     "cannot invade": CONDITION,  # small doses
     "elimination": FAILS,
+    "effective growth": CONDITION,  # it suffices; needed is less
     "suppression": CONDITION,  # the larger eigenvalue, above -d_E
     "decay rates at E_CT": FAILS,
     "four fields": CONDITION,

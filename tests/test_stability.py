@@ -5,6 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from carmodel import stability
 from carmodel.homogeneous import jacobian, solve
 from carmodel.parameters import PRESETS
 from carmodel.sampling import random_parameters
@@ -128,6 +129,59 @@ def test_proposition_1_against_the_spectrum():
     assert stable > 20
 
 
+def test_proposition_1_tells_the_rate_at_which_few_tumour_cells_grow():
+    p = P._replace(d_TA=0.03, d_TB=0.01)
+    found = proposition_1(p)
+    margin = float(found.statement.split("r_T - R_1 = ")[1].split()[0])
+    assert margin == pytest.approx(found.block_growth, rel=1e-5)
+
+
+def test_propositions_can_disagree(monkeypatch):
+    """Whatever the parameters the propositions hold but on boundaries: so spectra that contradict them are made up."""
+    (invaded,), (safe,) = tumour_states(P), tumour_states(CART_DIE_OUT)
+    assert proposition_2(invaded, P).agrees
+    assert proposition_2(safe, CART_DIE_OUT).agrees
+    opposite = {"stable": "unstable", "unstable": "stable"}
+    true = stability.verdict
+    monkeypatch.setattr(stability, "verdict", lambda growth, J: opposite[true(growth, J)])
+    assert not proposition_2(invaded, P).agrees
+    assert not proposition_2(safe, CART_DIE_OUT).agrees
+    assert not proposition_1(P).agrees
+
+
+def test_proposition_2_tells_invasion_and_premise():
+    (state,) = tumour_states(P)
+    assert proposition_2(state, P).statement.startswith("few CAR-T cells invade (growth 0.4")
+    (safe,) = tumour_states(CART_DIE_OUT)
+    assert proposition_2(safe, CART_DIE_OUT).statement.startswith("few CAR-T cells cannot invade (growth -")
+    assert "E_T is stable (" in proposition_2(state, P).statement
+
+
+def test_proposition_2_on_its_boundary(monkeypatch):
+    """Neither (48) nor a positive eigenvalue: the proposition says nothing, and nothing contradicts it."""
+    (state,) = tumour_states(P)
+    growing = stability.jacobian(state.state, P)
+    edge = growing.copy()
+    edge[:2, :2] = [[-0.1, 0.1], [0.1, -0.1]]
+    monkeypatch.setattr(stability, "jacobian", lambda *_: edge)
+    found = proposition_2(state, P)
+    assert not found.conditions
+    assert verdict(found.growth, edge) == "neutral"
+    assert found.agrees
+
+
+def test_premise_of_proposition_2_covers_all_of_the_tumour_s_coordinates(monkeypatch):
+    """S, A and H are among them: where H grows on its own the proposition says nothing."""
+    (safe,) = tumour_states(CART_DIE_OUT)
+    unstable = stability.jacobian(safe.state, CART_DIE_OUT)
+    unstable[6, 6] = 0.1
+    monkeypatch.setattr(stability, "jacobian", lambda *_: unstable)
+    found = proposition_2(safe, CART_DIE_OUT)
+    assert found.growth == pytest.approx(0.1)
+    assert found.agrees
+    assert "E_T is not stable (0.1 per day)" in found.statement
+
+
 def test_proposition_1_fails_on_its_boundary():
     """r_T = d: condition (38) fails, but the eigenvalue is zero, not positive."""
     p = P._replace(r_T=0.02, d_TA=0.02, d_TB=0.02)
@@ -217,6 +271,34 @@ def test_limit_cycle_around_an_unstable_coexistence_state():
     late = solve(OSCILLATING, state.state * 1.01, times, rtol=1e-9)[0, 4000:]
     assert late.max() / late.min() > 1.2
     assert late[:1000].max() == pytest.approx(late[1000:].max(), rel=0.02), "it neither grows nor dies out"
+
+
+def test_two_blocks_decide_but_for_a_limit_cycle():
+    """(C, E) and (TA, TB) have the sign of the whole spectrum at E_CT inside Table 1's ranges, not everywhere."""
+    compared = 0
+    for p in sets_of_all_kinds(np.random.default_rng(10), 200):
+        for state in coexistence(p).states:
+            larger = max(block(state.state, p, fields).growth for fields in (CE, TATB))
+            assert (larger > 0.0) == (growth_rate(jacobian(state.state, p)) > 0.0)
+            compared += 1
+    assert compared > 30
+    (state,) = coexistence(OSCILLATING).states
+    assert max(block(state.state, OSCILLATING, fields).growth for fields in (CE, TATB)) < 0.0
+    assert growth_rate(jacobian(state.state, OSCILLATING)) > 0.0
+
+
+def test_effective_growth_rate_decides_with_recovery_counted_in():
+    """a_11 > 0 suffices for invasion; needed is a_11 + k_e > k_e d_E/(p_r + d_E), starred."""
+    without = 0
+    for p in sets_of_all_kinds(np.random.default_rng(12), 200):
+        for state in tumour_states(p):
+            part = block(state.state, p, CE)
+            a_11, k_e = part.matrix[0, 0], p.k_e0 * (1.0 + p.beta_A * state.state[5] + p.beta_H * state.state[6])
+            recovery = p.p_r / (1.0 + state.state[5])
+            assert (part.growth > 0.0) == (a_11 + k_e > k_e * p.d_E / (recovery + p.d_E))
+            assert part.growth > 0.0 or a_11 < 0.0
+            without += part.growth > 0.0 > a_11
+    assert without > 10
 
 
 def test_middle_one_of_three_states_is_unstable():

@@ -297,6 +297,31 @@ def test_without_switching_both_phenotypes_need_a_balance_of_killing_and_death()
         assert residual(state.state, p) < 1e-15
 
 
+def test_coexistence_is_explicit_in_special_cases():
+    """Without switching C = (d_TB - d_TA)/gamma; where C acts on nothing of the tumour this is that of E_T."""
+    apart = P._replace(mu_0=0.0, mu_1=0.0, nu=0.0, d_TA=0.01, d_TB=0.06)
+    (mixed,) = [s for s in coexistence(apart).states if s.phenotype == "mixed"]
+    assert mixed.state[0] == pytest.approx(0.05 / apart.gamma, rel=1e-12)
+    p = P._replace(gamma=0.0, nu=0.0, xi=0.0)
+    (state,), (tumour,) = coexistence(p).states, tumour_states(p)
+    assert state.state[2:] == pytest.approx(tumour.state[2:], rel=1e-12)
+    TA, A, H = tumour.state[[2, 5, 6]]
+    m = p.d_C + p.k_e0 * (1.0 + p.beta_A * A + p.beta_H * H) * p.d_E / (p.p_r / (1.0 + A) + p.d_E)
+    assert state.state[0] == pytest.approx(p.rho_C / (p.delta_CT + m / TA) - p.K_C, rel=1e-12)
+
+
+@pytest.mark.parametrize("share", [0.9801, 0.999, 1.0 - 1e-6])
+def test_tumours_almost_all_antigen_positive(share):
+    """Where CAR-T cells just persist the last percent of TA decides whether there is a state at all."""
+    p = P._replace(nu=0.0, xi=0.0, gamma=0.0, mu_0=P.mu_1 * (1.0 - share) / share)
+    (tumour,) = tumour_states(p)
+    TA, k_e, p_r = tumour.state[2], *block(tumour.state, p, CE).matrix[[1, 0], [0, 1]]
+    least = p.K_C * (p.delta_CT + (p.d_C + k_e * p.d_E / (p_r + p.d_E)) / TA)
+    (state,) = coexistence(p._replace(rho_C=1.0001 * least)).states
+    assert state.state[2] / state.state[2:4].sum() == pytest.approx(share, rel=1e-12)
+    assert not coexistence(p._replace(rho_C=0.9999 * least)).states
+
+
 @pytest.mark.parametrize(
     "change",
     [

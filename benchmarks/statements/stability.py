@@ -3,6 +3,7 @@
 import numpy as np
 
 from carmodel.homogeneous import jacobian, rates, solve
+from carmodel.parameters import Parameters
 from carmodel.stability import (
     CE,
     TATB,
@@ -15,6 +16,7 @@ from carmodel.stability import (
     taxis_threshold,
 )
 from carmodel.steady import (
+    SteadyState,
     coexistence,
     growth_roots,
     healthy,
@@ -99,6 +101,27 @@ def blocks_tumour(n: int) -> Finding:
             worst = max(worst, float(np.abs(block(at, p, fields).matrix - matrix).max()))
     return Finding(
         decide(worst < 1e-12), f"as printed they differ from the full Jacobian's blocks by {worst:.0e} at most"
+    )
+
+
+def two_blocks(n: int) -> Finding:
+    """The signs of the blocks (C, E) and (TA, TB) against the whole spectrum, at all three kinds of state."""
+    free = [*((p, healthy()) for p in samples(n)), *tumours(n)]
+    both = [(p, s) for p, found in coexisting(n) for s in found.states]
+
+    def agree(p: Parameters, state: SteadyState) -> bool:
+        larger = max(block(state.state, p, CE).growth, block(state.state, p, TATB).growth)
+        return (larger > 0.0) == (growth_rate(jacobian(state.state, p)) > 0.0)
+
+    alike, alike_both = (sum(agree(p, s) for p, s in pairs) for pairs in (free, both))
+    (cycle,) = coexistence(OSCILLATING).states
+    parts = [block(cycle.state, OSCILLATING, fields).growth for fields in (CE, TATB)]
+    return Finding(
+        decide(alike == len(free) and alike_both == len(both) and agree(OSCILLATING, cycle), alike == len(free)),
+        f"at E_0 and E_T exactly, where the Jacobian is block triangular ({alike} of {len(free)} states); at E_CT it "
+        f"is not, but inside Table 1's ranges the signs agree ({alike_both} of {len(both)}).  Outside they need not: "
+        f"the state inside the limit cycle has {parts[0]:+.1e} and {parts[1]:+.1e} per day in the blocks, "
+        f"{growth_rate(jacobian(cycle.state, OSCILLATING)):+.1e} in the whole",
     )
 
 
@@ -230,6 +253,26 @@ def elimination(n: int) -> Finding:
         f"sets), so the burden returns; least burden after 3000 days in {len(positive[:40])} runs {least:.3f}.  A "
         f"state E_CT is not the only alternative: outside Table 1's ranges it may be unstable "
         f"(real part {lead.real:.1e}, frequency {abs(lead.imag):.1e} per day) and a limit cycle is left",
+    )
+
+
+def effective_growth(n: int) -> Finding:
+    """a_11 of (42) against the sign of J_CE(E_T)'s larger eigenvalue."""
+    invaded = negative = criterion = sufficient = 0
+    for p, s in tumours(n):
+        part = block(s.state, p, CE)
+        (a_11, p_r), (k_e, _) = part.matrix
+        grows = part.growth > 0.0
+        invaded += grows
+        negative += grows and a_11 < 0.0
+        sufficient += grows or a_11 <= 0.0
+        criterion += grows == (a_11 + k_e > k_e * p.d_E / (p_r + p.d_E))
+    total = len(tumours(n))
+    return Finding(
+        decide(negative == 0 and sufficient == total, criterion == sufficient == total),
+        f"a_11 > 0 suffices for invasion ({sufficient} of {total}) but is not needed: {negative} of the {invaded} "
+        "states E_T that are invaded have a_11 < 0, because exhausted cells recover.  What decides is a_11 + k_e* > "
+        f"k_e* d_E/(p_r* + d_E), gain against what is lost for good ({criterion} of {total})",
     )
 
 

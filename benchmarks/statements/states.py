@@ -15,7 +15,10 @@ from carmodel.stability import (
     proposition_1,
 )
 from carmodel.steady import (
+    burden,
     candidates,
+    coexistence,
+    exhaustion,
     growth_roots,
     largest_C,
     tumour_states,
@@ -103,7 +106,8 @@ def homogeneous_is_steady(n: int) -> Finding:
         decide(max(np.abs(leak)) < 1e-6, max(without) < 1e-12),
         f"with mu_0 > 0 eq. (25) leaves dTB/dt = mu_0 TA (ratio 1 to {max(abs(x - 1.0) for x in leak):.0e} in "
         f"{len(leak)} sets); from (27) with the normalised set TB/(TA + TB) is {share[1]:.2f} after 10 days and "
-        f"{share[2]:.2f} after 200.  With mu_0 = 0 its residual is {max(without):.0e}",
+        f"{share[2]:.2f} after 200.  With mu_0 = 0 its residual is {max(without):.0e}.  (31) demands TB > 0 besides, "
+        "so that it is no E_T by the paper's own definition",
     )
 
 
@@ -135,24 +139,26 @@ def discriminant(n: int) -> Finding:
 
 
 def second_root(n: int) -> Finding:
-    """TB/TA of each root, for death rates that differ and that do not."""
+    """N* and TB/TA of each root, for death rates that differ and that do not."""
     steady: Counter[int] = Counter()
-    ratios = []
-    for p in samples(n):
-        for number, c in enumerate(candidates(p._replace(r_T=1.0))[1:], 1):  # both N* positive, so ratios decide
+    ratios, worst = [], 0.0
+    for q in samples(n):
+        p = q._replace(r_T=1.0)  # both N* positive, so that ratios decide
+        for number, (c, R) in enumerate(zip(candidates(p)[1:], growth_roots(p), strict=True), 1):
+            N = burden(R, p)
+            worst = max(worst, abs(p.r_T * (1.0 - N / p.K_T) - R) if 0.0 < N < p.K_T else np.inf)
             steady[number] += not c.reason
-        R = growth_roots(p)[1]
-        ratios.append((p.d_TA + p.mu_0 - R) / p.mu_1)
-    same = P._replace(r_T=1.0)
-    equal = growth_roots(same)
+        ratios.append((p.d_TA + p.mu_0 - growth_roots(p)[1]) / p.mu_1)
+    equal = growth_roots(P)
     gap = abs(equal[0] - P.d_TA) + abs(equal[1] - P.d_TA - P.mu_0 - P.mu_1)
     ratio = (P.d_TA + P.mu_0 - equal[1]) / P.mu_1
     return Finding(
-        decide(steady[2] == n),
-        f"the smaller root gives a state in {steady[1]} of {n} sets with r_T set to 1 (so that both N* > 0), the "
-        f"larger in {steady[2]}: TB/TA of (30) is then {min(ratios):.2f} to {max(ratios):.2f}, negative because "
-        f"R_2 > d_TA + mu_0.  With d_TA = d_TB = d the roots are d and d + mu_0 + mu_1 (to {gap:.0e}) and the second "
-        f"ratio is {ratio:.6f}; with d_TA != d_TB R_1 lies between the death rates and the second ratio stays negative",
+        decide(worst < 1e-12 and steady[1] == n),
+        f"R(N*) = R_1, R_2 to {worst:.0e} in {n} sets with r_T set to 1, so that both N* > 0.  TA, TB > 0, which the "
+        f"paper demands next, is met by the smaller root in {steady[1]} of them and by the larger in {steady[2]}: "
+        f"TB/TA of (30) is then {min(ratios):.2f} to {max(ratios):.2f}, negative because R_2 > d_TA + mu_0.  With "
+        f"d_TA = d_TB = d the roots are d and d + mu_0 + mu_1 (to {gap:.0e}) and the second ratio is {ratio:.6f}; with "
+        "d_TA != d_TB R_1 lies between the death rates and the second ratio stays negative",
     )
 
 
@@ -197,7 +203,8 @@ def before_therapy(n: int) -> Finding:
     return Finding(
         decide(False, worst < 1e-6),
         f"every tumour without CAR-T cells ends at the mixed state ({len(pairs)} sets, random starts, to {worst:.0e}); "
-        "the antigen-positive tumour of section 3.1 is a transient while mu_0 > 0",
+        "the antigen-positive tumour, of section 3.1 too, has TB = 0, is none of these states and a transient while "
+        "mu_0 > 0",
     )
 
 
@@ -218,11 +225,27 @@ def coexistence_numerically(n: int) -> Finding:
         for p, found in coexisting(n)
     )
     worst = max(residual(s.state, p) for p, found in coexisting(n) for s in found.states)
+    errors: dict[str, list[float]] = {"apart": [], "fixed": []}
+    for q in samples(n):
+        p = q._replace(mu_0=0.0, mu_1=0.0, nu=0.0, d_TB=q.d_TA + 0.02)
+        formula = (p.d_TB - p.d_TA) / p.gamma
+        errors["apart"] += [abs(s.state[0] / formula - 1.0) for s in coexistence(p).states if s.phenotype == "mixed"]
+        p = q._replace(gamma=0.0, nu=0.0, xi=0.0)
+        for tumour in tumour_states(p):
+            TA = tumour.state[2]
+            k_e, out_of_E = exhaustion(TA + tumour.state[3], p)
+            formula = p.rho_C / (p.delta_CT + (p.d_C + k_e * p.d_E / out_of_E) / TA) - p.K_C
+            errors["fixed"] += [abs(s.state[0] / formula - 1.0) for s in coexistence(p).states]
+    closed = all(found and max(found) < 1e-8 for found in errors.values())
     return Finding(
-        decide(complete and worst < 1e-12 and invaded == n),
+        decide(False, closed and complete and worst < 1e-12 and invaded == n),
         "one equation in the one unknown C is left, and interval bounds give all its zeros (`carmodel/steady.py`).  "
         f"States in {n} sets: {', '.join(f'{k}: {v}' for k, v in sorted(counts.items()))}; complete in all; residuals "
-        f"<= {worst:.0e}; their number is odd exactly where CAR-T cells invade E_T ({invaded} of {n})",
+        f"<= {worst:.0e}; their number is odd exactly where CAR-T cells invade E_T ({invaded} of {n}).  Special cases "
+        f"are explicit: without switching C = (d_TB - d_TA)/gamma where both phenotypes persist (to "
+        f"{max(errors['apart']):.0e} at {len(errors['apart'])} states), and with gamma = nu = xi = 0 the tumour is "
+        f"that of E_T and C = rho_C/(delta_CT + m/TA) - K_C, m = d_C + k_e d_E/(p_r/(1 + A) + d_E) (to "
+        f"{max(errors['fixed']):.0e} at {len(errors['fixed'])})",
     )
 
 
