@@ -148,7 +148,7 @@ Branch = Callable[[Interval], tuple[Interval, Interval, NDArray[np.bool_]]]
 def _perron(C: Interval, p: Parameters) -> tuple[Interval, Interval, NDArray[np.bool_]]:
     """The smaller root, with both phenotypes."""
     P, Q, a, b = switching(C, p)
-    D = P - Q
+    D = C * p.gamma + (p.d_TA - p.d_TB) + (a - b)  # P - Q, where slow switching is not lost beside the death rates
     root = (D.squared() + 4.0 * a * b).sqrt()
     # Both forms hold; each is tight where the other's difference cancels.
     above = 2.0 * b / (2.0 * b + (root + D).within(0.0, np.inf))

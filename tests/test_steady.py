@@ -240,6 +240,12 @@ def test_slow_switching_both_ways_fixes_the_ratio(rate, ratio):
     assert second.reason == "TB/TA = -1 is not positive"
 
 
+@pytest.mark.parametrize("rate", [1e-12, 1e-15, 1e-18])
+def test_slow_switching_without_killing_fixes_the_ratio_at_coexistence(rate):
+    (state,) = coexistence(P._replace(gamma=0.0, nu=0.0, xi=0.0, mu_0=rate, mu_1=rate)).states
+    assert state.state[3] / state.state[2] == pytest.approx(1.0, rel=1e-10)
+
+
 def test_antigen_loss_by_killing_alone_leaves_no_state_of_equal_death_rates():
     """mu_0 = mu_1 = 0, d_TA = d_TB: Q - P = -(gamma + nu) C < 0, so TB has no balance; nothing is left open."""
     p = P._replace(mu_0=0.0, mu_1=0.0)
