@@ -32,23 +32,30 @@ def load(path: Path | None, overrides: Iterable[str] = ()) -> Scenario:
 
     Raises InputError that names the file, the key, the value and what is accepted.
     """
-    tables = read(path, overrides)
+    tables = merged(read(path), changed(overrides))
     if SWEEP in tables:
         raise InputError(f"{path or '--set'}: {SWEEP}: makes many runs of one file; accepted by: carmodel sweep")
     return validated(tables, path or "--set")
 
 
-def read(path: Path | None, overrides: Iterable[str] = ()) -> dict[str, Any]:
-    """The tables of a run file as they stand, merged with its base and the overrides, files located.
+def read(path: Path | None) -> dict[str, Any]:
+    """The tables of a run file as they stand, merged with its base, files located.
 
     Raises InputError where they cannot be read.
     """
-    tables = _read(path, ()) if path else merged({}, WITHOUT_FILE)
+    return _read(path, ()) if path else merged({}, WITHOUT_FILE)
+
+
+def changed(overrides: Iterable[str]) -> dict[str, Any]:
+    """The tables that overrides, KEY=VALUE, lay on top of a run file, files located.
+
+    Raises InputError where one cannot be read.
+    """
     change: dict[str, Any] = {}
     for override in overrides:
         # Among themselves, integrator.dt=0.1 and integrator.kind=strang may come in any order.
         change = merged(change, _changed_by(override), {})
-    return merged(tables, change)
+    return change
 
 
 def validated(tables: dict[str, Any], source: Path | str) -> Scenario:

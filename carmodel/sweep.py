@@ -5,17 +5,19 @@ Each entry of the table is an axis, and the runs are all combinations of one val
 - a key and a list, `"initial.tumour.negative_fraction" = [0.0, 0.2]`: the values of that key;
 - a name and a table, `regime = { base = {}, fast = { parameters = { r_T = 0.2 } } }`: cases, pieces of a run file.
 
-Later axes lie on top of earlier ones, and all of them on top of the file and of `--set`.
+`--set` and the axes in their order make one change, in which the last that gives a key counts and nothing else is lost.
+All of it lies on top of the file, as `--set` alone does.
 """
 
 import re
+from functools import reduce
 from itertools import product
 from math import prod
 from pathlib import Path
 from typing import Any
 
 from .errors import InputError
-from .runfile import SWEEP, locate_files, merged, read, under_key, validated
+from .runfile import SWEEP, changed, locate_files, merged, read, under_key, validated
 from .scenario import Scenario
 
 #: More runs than anyone means to start at once.
@@ -31,10 +33,12 @@ def expand(path: Path, overrides: list[str]) -> dict[str, Scenario]:
     The names are those of the run directories.
     Raises InputError where the file, or what it makes of a combination, is no run.
     """
-    tables = read(path, overrides)
-    table = tables.pop(SWEEP, None)
+    tables, given = read(path), changed(overrides)
+    table = merged(tables, given).get(SWEEP)
     if table is None:
-        return {path.stem: validated(tables, path)}
+        return {path.stem: validated(merged(tables, given), path)}
+    for said in (tables, given):
+        said.pop(SWEEP, None)
     if not isinstance(table, dict) or not table:
         raise InputError(f"{path}: {SWEEP} = {table!r}; accepted: a table of axes; docs/runfile.md says what they are")
     axes = [_axis(path, key, values, list(table)) for key, values in table.items()]
@@ -42,11 +46,22 @@ def expand(path: Path, overrides: list[str]) -> dict[str, Scenario]:
         raise InputError(f"{path}: {SWEEP}: makes {count} runs; accepted: up to {MOST}")
     runs = {}
     for cases in product(*axes):
-        labels, changed = ",".join(label for label, _ in cases), tables
-        for _, change in cases:
-            changed = merged(changed, change)
-        runs[f"{path.stem}/{labels}"] = validated(changed, f"{path}: {SWEEP}: {labels}")
+        labels = ",".join(label for label, _ in cases)
+        change = reduce(_together, (case for _, case in cases), given)
+        runs[f"{path.stem}/{labels}"] = validated(merged(tables, change), f"{path}: {SWEEP}: {labels}")
     return runs
+
+
+def _together(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Both changes in one, whatever kinds and shapes they give: the name of a run says all of them.
+
+    What one gives to a kind or shape that the other replaces stays, and is refused as that one's unknown key.
+    """
+    result = dict(below)
+    for key, value in above.items():
+        under = result.get(key)
+        result[key] = _together(under, value) if isinstance(under, dict) and isinstance(value, dict) else value
+    return result
 
 
 def _axis(path: Path, key: str, values: object, keys: list[str]) -> list[Case]:

@@ -57,6 +57,39 @@ def test_what_is_swept_wins_over_overrides_and_they_over_the_file(write):
     assert (fast.time.end, fast.parameters.values.r_T) == (0.02, 0.2)
 
 
+def test_what_is_swept_or_set_outlives_a_kind_of_another_axis(write):
+    """In either order of the axes, and whatever kind the file says."""
+    values, kinds = '"integrator.dt" = [0.1, 0.2]\n', '"integrator.kind" = ["imex", "strang"]\n'
+    for file in (SMALL, SMALL + "[integrator]\nkind = 'strang'\nsubsteps = 3\n"):
+        for axes in (values + kinds, kinds + values):
+            runs = expand(write(f"{file}[sweep]\n{axes}"), ["integrator.taxis=upwind"])
+            found = {(run.integrator.kind, run.integrator.dt) for run in runs.values()}
+            assert found == {(kind, dt) for kind in ("imex", "strang") for dt in (0.1, 0.2)}
+            for name, run in runs.items():
+                assert f"dt={run.integrator.dt}" in name
+                assert f"kind={run.integrator.kind}" in name
+                assert run.integrator.taxis == "upwind"
+    both = "[sweep]\n'integrator.kind' = ['imex', 'strang']\n"
+    assert {run.integrator.dt for run in expand(write(SMALL + both), ["integrator.dt=0.3"]).values()} == {0.3}
+
+
+def test_what_is_swept_outlives_a_shape_of_another_axis(write):
+    shapes = "[sweep.s]\nball = {}\nlayer = { initial = { tumour = { shape = 'layer', from = 0.2, to = 0.5 } } }\n"
+    runs = expand(write(SMALL + '[sweep]\n"initial.tumour.negative_fraction" = [0.2, 0.5]\n' + shapes), [])
+    tumours = {name: run.initial.tumour for name, run in runs.items()}
+    assert len(tumours) == 4
+    for name, tumour in tumours.items():
+        assert name == f"case/negative_fraction={tumour.negative_fraction},{tumour.shape}"
+    with pytest.raises(InputError, match=r"sweep: radius=0.1,layer: initial.tumour.*unknown key 'radius'"):
+        expand(write(SMALL + '[sweep]\n"initial.tumour.radius" = [0.1]\n' + shapes), [])
+
+
+def test_of_one_key_the_last_axis_counts(write):
+    axes = "[sweep]\n'time.end' = [1.0]\n[sweep.a]\nx = { time = { end = 2.0 } }\n"
+    (run,) = expand(write(SMALL + axes), []).values()
+    assert run.time.end == 2.0
+
+
 def test_a_file_without_a_sweep_is_one_run(write):
     file = write(SMALL)
     assert expand(file, []) == {"case": load(file)}
