@@ -8,16 +8,21 @@ two hours on two cores.  `--settings` chooses some of them.
 """
 
 import argparse
+import sys
+from collections.abc import Mapping
 from math import ceil, floor
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 
 from carmodel import FIELDS, batch, claims
 from carmodel.claims.observed import FRONT
 from carmodel.claims.statement import Verdict
+from carmodel.errors import InputError
 from carmodel.parameters import PRESETS, TABLE_1
 from carmodel.results import RunDirectory
+from carmodel.scenario import Scenario
 from carmodel.steady import growth_roots, steady_states
 from carmodel.sweep import expand
 
@@ -37,17 +42,52 @@ SETTINGS: dict[str, list[str]] = {
 Judged = dict[str, dict[str, Verdict]]
 
 
-def judged(names: list[str], folder: Path, jobs: int) -> tuple[Judged, dict[str, dict[str, claims.ObservedRun]]]:
-    """Verdicts by setting and number, and the runs they were measured on."""
-    verdicts, observed = {}, {}
+class Maker:
+    """Makes runs that are missing, `jobs` at a time in `folder`, and holds that one revision of the code made all."""
+
+    def __init__(self, folder: Path, jobs: int) -> None:
+        self.folder, self.jobs = folder, jobs
+        self._first: RunDirectory | None = None
+
+    def make(self, runs: Mapping[str, Scenario], place: Path) -> list[str]:
+        """Names of the runs that were missing in `place`.
+
+        Raises InputError where another revision than that of the first run ever asked for made one of them.
+        """
+        made = batch.make(runs, place, self.jobs)
+        for run in (RunDirectory(place / name) for name in runs):
+            first = self._first = self._first or run
+            one, other = (found.manifest["git_revision"] for found in (first, run))
+            if one != other:  # the same run file is no reason to believe in the same figures
+                raise InputError(
+                    f"{run.folder}: made by revision {other}, {first.folder} by {one}; accepted: runs of one revision: "
+                    "remove those of the other, or choose another folder with --runs"
+                )
+        return made
+
+
+def judged(names: list[str], maker: Maker) -> tuple[Judged, dict[str, dict[str, claims.ObservedRun]], str]:
+    """Verdicts by setting and number, the runs they were measured on, and what those of the first setting took."""
+    verdicts, observed, time = {}, {}, ""
     for name in names:
+        began = perf_counter()
         scenarios = claims.experiments(claims.SECTIONS, SETTINGS[name])
-        place = claims.folder_for(folder, SETTINGS[name])
-        batch.make(scenarios, place, jobs)
+        place = claims.folder_for(maker.folder, SETTINGS[name])
+        made = maker.make(scenarios, place)
         runs = observed[name] = {run: claims.ObservedRun(place / run) for run in scenarios}
         verdicts[name] = {s.number: claims.judge(s, runs) for s in claims.statements()}
+        time = time or time_taken(name, runs, perf_counter() - began if len(made) == len(runs) else None, maker.jobs)
         print(f"{name}: {claims.tally(list(verdicts[name].values()))}", flush=True)
-    return verdicts, observed
+    return verdicts, observed, time
+
+
+def time_taken(setting: str, runs: Mapping[str, claims.ObservedRun], seconds: float | None, jobs: int) -> str:
+    """What a setting's runs and verdicts took, `seconds` where all were made here; else what the manifests sum to."""
+    its = f"With {setting}, its {len(runs)} runs"
+    if seconds is not None:
+        return f"{its} and verdicts took {seconds / 60.0:.0f} minutes, {jobs} runs at a time."
+    spent = sum(RunDirectory(run.folder).manifest["wall_seconds"]["total"] for run in runs.values())
+    return f"{its} took {spent / 60.0:.0f} minutes in all, one after the other on a core."
 
 
 def summary_table(verdicts: Judged) -> str:
@@ -160,11 +200,11 @@ def ranges_table() -> str:
     return "\n".join(lines)
 
 
-def raw_run(folder: Path, jobs: int) -> str:
+def raw_run(maker: Maker) -> str:
     """Table 1's raw values in the published program's arithmetic."""
     file = ROOT / "runs/published/raw_to_day_12.toml"
-    batch.make(expand(file, []), folder, jobs)
-    series = RunDirectory(folder / file.stem).series
+    maker.make(expand(file, []), maker.folder)
+    series = RunDirectory(maker.folder / file.stem).series
     columns = ("mean_C", "mean_E", "mean_TA", "mean_TB", "max_A", "max_H")
     lines = ["| day | " + " | ".join(name.replace("_", " ") for name in columns) + " |", "|---" * 7 + "|"]
     for day in (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 12.0):
@@ -175,7 +215,7 @@ def raw_run(folder: Path, jobs: int) -> str:
     return "\n".join(lines) + f"\n\nIts clamps add in all {clamped} (totals on day 0: {given})."
 
 
-def peclet(folder: Path, jobs: int) -> str:
+def peclet(maker: Maker) -> str:
     """Mass that clamping adds with central taxis, as chi_0 grows."""
     lines = ["| chi_0 | taxis | added to C by clamping, of its total |", "|---|---|---|"]
     for chi_0 in (0.0825, 1.0):
@@ -184,8 +224,9 @@ def peclet(folder: Path, jobs: int) -> str:
                 "space.cells=[24,24,24]", "time.end=4.0", "output.every=0.0", "integrator.kind=strang",
                 "integrator.dt=0.01", f"integrator.taxis={taxis}", f"parameters.chi_0={chi_0}",
             ]  # fmt: skip
-            place = folder / f"peclet,{chi_0},{taxis}"
-            (name,) = batch.make(runs := expand(claims.RUN_FILES / "3.2-base.toml", overrides), place, jobs) or runs
+            place = maker.folder / f"peclet,{chi_0},{taxis}"
+            (name,) = runs = expand(claims.RUN_FILES / "3.2-base.toml", overrides)
+            maker.make(runs, place)
             series = RunDirectory(place / name).series
             lines.append(f"| {chi_0} | {taxis} | {series['clamped_C'][-1] / series['total_C'][-1]:.1e} |")
     return "\n".join(lines)
@@ -225,33 +266,45 @@ def eigenvalues() -> str:
     return "; ".join(f"-{name} = {-getattr(p, name):.4f}, nearest {nearest(getattr(p, name))}" for name in names)
 
 
-def main() -> None:
-    """Print the document, and renew it if asked."""
+def main() -> int:
+    """Print the document, and renew it if asked; the exit code."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--write", action="store_true", help="renew docs/reproduction.md")
     arguments.add_argument("--runs", type=Path, default=ROOT / "results/paper", help="folder of the runs")
     arguments.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS), metavar="NAME")
     arguments.add_argument("--jobs", type=int, default=batch.cores())
     chosen = arguments.parse_args()
-    verdicts, observed = judged(chosen.settings, chosen.runs, chosen.jobs)
+    try:
+        text = document(chosen.settings, Maker(chosen.runs, chosen.jobs))
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(text)
+    if chosen.write:
+        (ROOT / "docs/reproduction.md").write_text(text, encoding="utf-8")
+    return 0
+
+
+def document(settings: list[str], maker: Maker) -> str:
+    """The template with its parts."""
+    verdicts, observed, time = judged(settings, maker)
     parts = {
         "SUMMARY": summary_table(verdicts),
+        "TIME": time,
         "DIFFERING": differing(verdicts),
-        "REGROWTH": regrowth_table(observed[chosen.settings[0]]),
-        "FRONT": front_table(observed[chosen.settings[0]]["3.2-base"]),
+        "REGROWTH": regrowth_table(observed[settings[0]]),
+        "FRONT": front_table(observed[settings[0]]["3.2-base"]),
         "RANGES": ranges_table(),
-        "RAW": raw_run(chosen.runs, chosen.jobs),
-        "PECLET": peclet(chosen.runs, chosen.jobs),
+        "RAW": raw_run(maker),
+        "PECLET": peclet(maker),
         "STATEMENTS": statement_table(verdicts),
         **errata(),
     }
     text = TEMPLATE.read_text(encoding="utf-8")
     for name, part in parts.items():
         text = text.replace(f"@{name}@", part)
-    print(text)
-    if chosen.write:
-        (ROOT / "docs/reproduction.md").write_text(text, encoding="utf-8")
+    return text
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
