@@ -20,7 +20,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from .errors import InputError, NumericsError
 from .launch import OUTPUTS
-from .results import RunDirectory
+from .results import RunDirectory, is_run_directory
 from .runfile import load
 from .scenario import Scenario
 
@@ -48,10 +48,8 @@ def make(runs: Mapping[str, Scenario], folder: Path, jobs: int, quiet: bool = Fa
     missing = {name: scenario for name, scenario in runs.items() if not _is_there(folder / name, scenario)}
     if not missing:
         return []
-    try:
+    with _refusing("written", folder):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written: {error.strerror}; accepted: a folder to write in") from None
     with _alone_in(folder), TemporaryDirectory(prefix="carmodel-") as scratch:
         for name, scenario in missing.items():
             if not _is_there(folder / name, scenario):  # again: now nobody else makes any
@@ -60,22 +58,34 @@ def make(runs: Mapping[str, Scenario], folder: Path, jobs: int, quiet: bool = Fa
     return list(missing)
 
 
+@contextmanager
+def _refusing(how: str, folder: Path) -> Iterator[None]:
+    """Make a folder that cannot be `how`, "read" or "written", the user's to mend."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"{folder}: cannot be {how}: {error.strerror}; accepted: a folder to read and write in"
+        ) from None
+
+
 def _is_there(out: Path, scenario: Scenario) -> bool:
     """Whether a finished run of the scenario is in `out`.  Raises InputError where something else is."""
     refusal = (
         f"{out}: holds another run ({{}}); accepted: this run's directory, or none: move it or choose another folder"
     )
-    if not (out / "run.toml").exists():
-        if held := [name for name in OUTPUTS if (out / name).exists()]:
-            raise InputError(refusal.format(held[0]))
-        return False
+    with _refusing("read", out):
+        if not (out / "run.toml").exists():
+            if held := [name for name in OUTPUTS if (out / name).exists()]:
+                raise InputError(refusal.format(held[0]))
+            return False
     try:
         other = load(out / "run.toml").tables()
     except InputError:
         raise InputError(refusal.format("run.toml cannot be read")) from None
     if difference := _difference(other, scenario.tables()):
         raise InputError(refusal.format(difference))
-    if not (out / "manifest.json").is_file():
+    if not is_run_directory(out):
         return False
     manifest = RunDirectory(out).manifest
     status, process = str(manifest.get("status")), manifest.get("pid")
@@ -105,17 +115,19 @@ def _is_alive(process: object) -> bool:
 
 def _clear(out: Path) -> None:
     """Remove what a run that did not finish has written, and nothing else."""
-    for name in OUTPUTS:
-        if (out / name).is_dir():
-            shutil.rmtree(out / name)
-        else:
-            (out / name).unlink(missing_ok=True)
+    with _refusing("written", out):
+        for name in OUTPUTS:
+            if (out / name).is_dir() and not (out / name).is_symlink():  # where a link leads is not ours
+                shutil.rmtree(out / name)
+            else:
+                (out / name).unlink(missing_ok=True)
 
 
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
     """Hold the folder against another batch; file systems without locks do without."""
-    handle = os.open(folder, os.O_RDONLY)
+    with _refusing("read", folder):
+        handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -7,8 +7,9 @@ import tomllib
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from xml.etree import ElementTree
 
 import numpy as np
@@ -20,6 +21,7 @@ from .parameters import TABLE_1, Entry
 from .vtkfile import read_vtk
 
 Array = NDArray[np.float64]
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -55,14 +57,23 @@ class Volumes:
 
 
 class _Told(dict[str, Any]):
-    """What a file of a run says; asking for what it does not is the user's to mend."""
+    """What a file of a run says, its tables too; asking for what it does not is the user's to mend."""
 
-    def __init__(self, told: dict[str, Any], file: Path) -> None:
-        super().__init__(told)
-        self._file = file
+    def __init__(self, told: dict[str, Any], file: Path, above: str = "") -> None:
+        tables = {key: _Told(value, file, f"{above}{key}.") for key, value in told.items() if isinstance(value, dict)}
+        super().__init__(told | tables)
+        self._file, self._above = file, above
 
     def __missing__(self, key: str) -> Any:
-        raise InputError(f"{self._file}: no {key}; accepted: what a run writes")
+        raise InputError(f"{self._file}: no {self._above}{key}; accepted: what a run writes")
+
+
+def is_run_directory(folder: Path) -> bool:
+    """Whether a folder has a manifest.  Raises InputError where it cannot be looked into."""
+    try:
+        return (folder / "manifest.json").is_file()
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read: {error.strerror}; accepted: a run directory") from None
 
 
 class RunDirectory:
@@ -73,7 +84,7 @@ class RunDirectory:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        if not (folder / "manifest.json").is_file():
+        if not is_run_directory(folder):
             raise InputError(f"{folder}: not a run directory (no manifest.json)")
 
     @property
@@ -138,7 +149,7 @@ def open_volumes(path: Path) -> Volumes:
     Raises InputError when the path is none of these.
     """
     if path.is_dir():
-        return RunDirectory(path).volumes if (path / "manifest.json").is_file() else _csv_volumes(_csv_files(path))
+        return RunDirectory(path).volumes if is_run_directory(path) else _csv_volumes(_csv_files(path))
     if not path.is_file():
         raise InputError(f"{path}: no such file or folder")
     if path.suffix == ".npz":
@@ -164,6 +175,25 @@ def _columns(path: Path, *names: str) -> dict[str, Array]:
     return dict(zip(header, values.T, strict=True))
 
 
+def _alike(
+    read: Callable[[int], Found], cells: Callable[[Found], tuple[int, ...]], files: list[Path]
+) -> Callable[[int], Found]:
+    """Read as before, and refuse a volume of other cells than the first has."""
+
+    @cache
+    def expected() -> tuple[int, ...]:
+        return cells(read(0))
+
+    def checked(n: int) -> Found:
+        volume = read(n)
+        if n and cells(volume) != expected():
+            found, first = (" x ".join(map(str, counts)) for counts in (cells(volume), expected()))
+            raise InputError(f"{files[n]}: has {found} cells; accepted: {first}, as {files[0]} has")
+        return volume
+
+    return checked
+
+
 def saved_datasets(index: Path) -> tuple[list[float], Callable[[int], Any]]:
     """Times of a ParaView collection, and what reads the n-th one's pyvista dataset, the fields as cell data.
 
@@ -185,7 +215,12 @@ def saved_datasets(index: Path) -> tuple[list[float], Callable[[int], Any]]:
             raise InputError(f"{files[n]}: no cell data {missing[0]}; accepted: {', '.join(FIELDS)}")
         return found
 
-    return times, dataset
+    return times, _alike(dataset, _counts, files)
+
+
+def _counts(dataset: Any) -> tuple[int, ...]:
+    """Cells along x, y, z of an image, or of a mesh in all."""
+    return tuple(n - 1 for n in dataset.dimensions) if hasattr(dataset, "dimensions") else (dataset.n_cells,)
 
 
 def _vtk_volumes(index: Path) -> Volumes:
@@ -195,14 +230,14 @@ def _vtk_volumes(index: Path) -> Volumes:
         found = dataset(n)
         fields = np.stack([np.asarray(found.cell_data[field]) for field in FIELDS])
         if hasattr(found, "dimensions"):
-            return fields.reshape(len(FIELDS), *(n - 1 for n in reversed(found.dimensions)))
+            return fields.reshape(len(FIELDS), *reversed(_counts(found)))
         return fields
 
     def cells() -> BoxCells | MeshCells:
         found = dataset(0)
         low, high = np.array(found.bounds).reshape(3, 2).T
         if hasattr(found, "dimensions"):
-            nx, ny, nz = (n - 1 for n in found.dimensions)
+            nx, ny, nz = _counts(found)
             return BoxCells((nx, ny, nz), low, high)
         volumes = found.compute_cell_sizes(length=False, area=False).cell_data["Volume"]
         return MeshCells(np.asarray(found.cell_centers().points), np.asarray(volumes), low, high)
@@ -245,7 +280,7 @@ def _csv_volumes(files: list[Path]) -> Volumes:
         half = np.where(n > 1, (ends[:, 1] - ends[:, 0]) / np.maximum(2 * (n - 1), 1), 0.5)
         return BoxCells((int(n[0]), int(n[1]), int(n[2])), ends[:, 0] - half, ends[:, 1] + half)
 
-    return Volumes([_first_time(path) for path in files], read, cells)
+    return Volumes([_first_time(path) for path in files], _alike(read, lambda u: u.shape[:0:-1], files), cells)
 
 
 def _first_time(path: Path) -> float:

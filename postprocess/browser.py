@@ -28,10 +28,10 @@ def chromium() -> str | None:
 def screenshot(page: Path, file: Path, width: int = 1200, height: int = 1440) -> None:
     """The top of a page, in pixels, as PNG.
 
-    Raises InputError where there is no Chromium or it fails.
+    Raises InputError where there is no Chromium, it fails, or the file cannot be written.
     """
     if (browser := chromium()) is None:
-        raise InputError("no Chromium here for a screenshot: apt-get install chromium")
+        raise InputError(f"--screenshot {file}: no Chromium here; accepted: after apt-get install chromium")
     with tempfile.TemporaryDirectory() as folder:
         shot = Path(folder) / "shot.png"
         done = subprocess.run(
@@ -51,5 +51,8 @@ def screenshot(page: Path, file: Path, width: int = 1200, height: int = 1440) ->
         )
         if not shot.is_file():
             raise InputError(f"{browser} made no screenshot of {page}: {done.stderr.strip().rpartition(chr(10))[2]}")
-        with Image.open(shot) as picture:
-            picture.convert("RGB").save(file, optimize=True)
+        try:
+            with Image.open(shot) as picture:
+                picture.convert("RGB").save(file, optimize=True)
+        except (OSError, ValueError) as error:  # ValueError: a suffix that is no picture's
+            raise InputError(f"--screenshot {file}: cannot be written: {error}; accepted: a .png file") from None

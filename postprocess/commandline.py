@@ -1,6 +1,7 @@
 """What the scripts' command lines share."""
 
 import argparse
+from pathlib import Path
 from typing import NoReturn
 
 
@@ -13,3 +14,11 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and end."""
         self.exit(2, f"{message} (see {self.prog} --help)\n")
+
+
+def is_folder(path: Path) -> bool:
+    """Whether it is one that can be seen: `is_dir` raises where a folder above may not be entered."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False

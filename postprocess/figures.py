@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from commandline import Parser
+from commandline import Parser, is_folder
 from homogeneous import plate as homogeneous_plate
 from panels import Array, Curve, Map, Panel, Plate, write
 from style import LABELS, RANKED, SCENARIOS
@@ -281,7 +281,7 @@ def opener(folder: Path) -> Open:
 
     Raises InputError when there is no such folder.
     """
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise InputError(f"{folder}: no such folder; accepted: a folder of run directories")
     opened: dict[str, Run] = {}
 

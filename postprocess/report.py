@@ -16,8 +16,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from browser import chromium, screenshot
-from commandline import Parser
+from browser import screenshot
+from commandline import Parser, is_folder
 from figures import FIGURES, TIME, Run, opener
 from inline import image, svg
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -25,7 +25,7 @@ from panels import Panel, Plate, write_numbers
 
 from carmodel import FIELDS, __version__
 from carmodel.errors import InputError
-from carmodel.results import RunDirectory
+from carmodel.results import RunDirectory, is_run_directory
 
 #: The run of the experiments that is shown in 3-D.
 SHOWN = "3.2-base"
@@ -303,7 +303,7 @@ def condition_text(condition: dict[str, Any]) -> str:
 
 def page(folder: Path, claims: list[Any], *, solid: bool = True) -> str:
     """The whole page of a run directory or a folder of them."""
-    told = (run_page if (folder / "manifest.json").is_file() else experiments_page)(folder, claims, solid=solid)
+    told = (run_page if is_run_directory(folder) else experiments_page)(folder, claims, solid=solid)
     sections = [
         (key, name)
         for key, name in (
@@ -335,9 +335,7 @@ def main() -> int:
     )
     chosen = arguments.parse_args()
     try:
-        if chosen.screenshot and chromium() is None:
-            raise InputError("--screenshot: no Chromium here: apt-get install chromium")
-        if not chosen.file.parent.is_dir():
+        if not is_folder(chosen.file.parent):
             raise InputError(f"{chosen.file}: accepted: a file in a folder that is there")
         claims = read_claims(chosen.claims) if chosen.claims else []
         text = page(chosen.folder, claims, solid=not chosen.no_3d)
@@ -345,12 +343,12 @@ def main() -> int:
             chosen.file.write_text(text, encoding="utf-8")
         except OSError as error:
             raise InputError(f"{chosen.file}: cannot be written: {error.strerror}; accepted: a file") from None
+        print(chosen.file)
         if chosen.screenshot:
             screenshot(chosen.file, chosen.screenshot)
     except InputError as error:
         print(error, file=sys.stderr)
         return 2
-    print(chosen.file)
     return 0
 
 

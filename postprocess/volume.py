@@ -22,7 +22,7 @@ os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
 import numpy as np
 import pyvista
 from colours import COLOURS
-from commandline import Parser
+from commandline import Parser, is_folder
 from matplotlib.colors import to_rgb
 from PIL import Image
 
@@ -206,7 +206,7 @@ def main() -> int:
             raise InputError(f"--rate {chosen.rate:g}; accepted: above 0, up to 100")
         if not np.isfinite(chosen.times or []).all():
             raise InputError(f"--times {' '.join(map(str, chosen.times))}; accepted: finite numbers of days")
-        if chosen.file.suffix not in (".png", *ANIMATIONS) or not chosen.file.parent.is_dir():
+        if chosen.file.suffix not in (".png", *ANIMATIONS) or not is_folder(chosen.file.parent):
             raise InputError(f"{chosen.file}: accepted: a .png, .gif or .webp in a folder that is there")
         if not can_draw():
             raise InputError("VTK cannot draw off screen here: libegl1 and libgl1-mesa-dri are missing, see install.sh")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import pyvista
 from scipy.integrate import trapezoid
 from scipy.stats import spearmanr
 
@@ -412,6 +413,19 @@ def test_damaged_runs_are_told_and_not_judged(infiltration, tmp_path, damage):
     runs = infiltration | {"3.2-base": ObservedRun(folder)}
     with pytest.raises(InputError, match=complaint):
         (runs["3.2-base"]._run.manifest, [verdict(f"3.2-{n:02d}", runs) for n in range(1, 20)])
+
+
+@pytest.mark.parametrize("n", [0, 7])
+def test_a_volume_of_another_grid_is_told(infiltration, tmp_path, n):
+    folder = shutil.copytree(infiltration["3.2-base"].folder, tmp_path / "3.2-base")
+    other = pyvista.ImageData(dimensions=(6, 6, 6))
+    for field in FIELDS:
+        other.cell_data[field] = np.ones(125)
+    other.save(folder / f"fields/t{n:05d}.vti")
+    runs = infiltration | {"3.2-base": ObservedRun(folder)}
+    has = r"has 5 x 5 x 5 cells; accepted: 10 x 10 x 10" if n else r"has 10 x 10 x 10 cells; accepted: 5 x 5 x 5"
+    with pytest.raises(InputError, match=has):
+        [verdict(f"3.2-{n:02d}", runs) for n in range(1, 20)]
 
 
 # ---- the command ----------------------------------------------------------------------------------------------------

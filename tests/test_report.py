@@ -9,12 +9,14 @@ import sys
 import warnings
 from html.parser import HTMLParser
 from io import StringIO
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from carmodel import FIELDS
+from carmodel.errors import InputError
 from carmodel.parameters import TABLE_1
 from carmodel.results import RunDirectory
 from tests.conftest import ROOT
@@ -210,6 +212,35 @@ def test_command(paper_runs, tmp_path, monkeypatch, capsys):
         assert told in err
         assert err.count("\n") == 1
     assert not (tmp_path / "b.html").exists()
+
+
+def test_a_picture_that_cannot_be_made_costs_no_page(paper_runs, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(browser, "chromium", lambda: None)
+    arguments = [paper_runs / "3.2-base", tmp_path / "a.html", "--no-3d", "--screenshot", tmp_path / "a.png"]
+    monkeypatch.setattr(sys, "argv", ["report.py", *map(str, arguments)])
+    assert report.main() == 2
+    told = capsys.readouterr()
+    assert told.out == f"{tmp_path / 'a.html'}\n"
+    assert (
+        told.err == f"--screenshot {tmp_path / 'a.png'}: no Chromium here; accepted: after apt-get install chromium\n"
+    )
+    assert (tmp_path / "a.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+
+
+def test_what_a_manifest_lacks_deep_inside_is_told(paper_runs, tmp_path):
+    folder = shutil.copytree(paper_runs / "3.2-base", tmp_path / "run")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["grid"]["cells"]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match=r"run/manifest.json: no grid.cells; accepted: what a run writes"):
+        report.page(folder, [], solid=False)
+
+
+def test_folders_that_cannot_be_entered_are_told():
+    """A name too long for any file system stands for them: as root there are none."""
+    for closed in (report.page, RunDirectory, report.opener):
+        with pytest.raises(InputError, match=r"n: (cannot be read: File name too long|no such folder); accepted: a"):
+            closed(*([Path("n" * 400), []] if closed is report.page else [Path("n" * 400)]))
 
 
 def test_browser_shows_the_page(pages, tmp_path):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -188,6 +189,48 @@ def test_unfinished_runs_are_made_anew_and_other_files_kept(write, tmp_path):
     assert json.loads((out / "manifest.json").read_text())["status"] == "finished"
     assert (out / "notes.txt").read_text() == "mine"
     assert not (out / "fields").exists()
+
+
+def test_of_a_link_the_link_is_removed_and_not_what_it_leads_to(write, tmp_path):
+    file, elsewhere = write(SMALL), tmp_path / "elsewhere"
+    out = tmp_path / "out/case"
+    finished(out, load(file), "failed")
+    elsewhere.mkdir()
+    (elsewhere / "mine.vti").write_text("mine")
+    (out / "fields").symlink_to(elsewhere)
+    assert batch.make(expand(file, []), tmp_path / "out", 1, quiet=True) == ["case"]
+    assert (elsewhere / "mine.vti").read_text() == "mine"
+    assert not (out / "fields").is_symlink()
+
+
+def test_folders_that_cannot_be_used_are_told_in_one_line(carmodel, write, tmp_path, monkeypatch):
+    file = write(SMALL)
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken/case").write_text("mine")
+    (tmp_path / "locked").mkdir()
+
+    def refuse(path, *_arguments, **_more):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    def ask(folder):
+        answer = carmodel("sweep", file, "--out", folder)
+        assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1)
+        return answer.err
+
+    assert "n/case: cannot be read: File name too long" in ask(tmp_path / ("n" * 400))
+    assert "taken/case: cannot be written: Not a directory" in ask(tmp_path / "taken")
+    assert (tmp_path / "taken/case").read_text() == "mine"
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        assert "locked: cannot be read: Permission denied" in ask(tmp_path / "locked")
+    finished(tmp_path / "locked/case", load(file), "failed")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", refuse)
+        assert "locked/case: cannot be written: Permission denied" in ask(tmp_path / "locked")
+    for method in ("exists", "is_file"):
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, method, refuse)
+            assert "locked/case: cannot be read: Permission denied" in ask(tmp_path / "locked")
 
 
 def test_a_run_that_is_being_made_is_refused(write, tmp_path):
