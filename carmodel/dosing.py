@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InputError
-from .initial import profile
+from .initial import core, profile, profile_at
 from .parameters import Parameters
 from .scenario import Infusion, Intervention
-from .shapes import InitialMultiple
-from .spaces import Space
+from .shapes import Ball, Disk, InitialMultiple, Layer
+from .spaces import BoxSpace, Space
 
 Array = NDArray[np.float64]
 
@@ -135,9 +135,36 @@ class Schedule:
             factor = amount / integral if integral > 0.0 else 0.0
         if wanted > 0.0 and integral == 0.0:
             raise InputError(f"{key}: {given}: the shape covers no cell's centre; accepted: one that covers some")
+        if wanted > 0.0 and not isinstance(add, InitialMultiple) and not self._reaches(add):
+            raise InputError(f"{key}: {given}: the shape is outside, its edge alone reaches in; accepted: one inside")
         if not isfinite(factor) or not isfinite(amount):
             raise InputError(f"{key}: {given}: adds more than a number can say; accepted: a finite integral")
         return Event(infusion.time, infusion, factor, amount)
+
+    def _reaches(self, shape: Ball | Disk | Layer) -> bool:
+        """Whether some point of the domain has half of the shape's largest value; collective.
+
+        A smooth edge never ends: of a shape outside it leaves next to nothing in the cells by the wall, which an amount
+        would blow up.  All points of the cells count, not their centres: of a narrow shape that lies between centres
+        these may have next to nothing too, and yet it is inside.
+        """
+        space = self._space
+        if shape.edge == 0.0:  # a sharp cut is there or not
+            return True
+        point: list[Any] = core(shape, space.middle)
+        largest = float(profile_at(shape, point, space.middle))
+        if isinstance(space, BoxSpace):
+            for i, (first, h, n) in enumerate(zip(space.first_centre, space.spacing, space.cells, strict=True)):
+                point[i] = np.clip(point[i], first - 0.5 * h, first + (n - 0.5) * h)
+        else:
+            point = list(np.clip(point, space.low, space.high))
+            if not space.is_grid:
+                # Tetrahedra do not tell how far they reach: cubes of twice their width hold them, slivers apart.
+                h = (space.relative_volumes * space.cell_volume) ** (1 / 3)
+                point = [np.clip(p, x - h, x + h) for p, x in zip(point, space.centres, strict=True)]
+        field = space.zeros(1)
+        space.owned(field[0])[...] = profile_at(shape, point, space.middle)
+        return float(space.sum_min_max(field)[2][0]) >= 0.5 * largest
 
     def _profile(self, infusion: Infusion) -> Array:
         add = infusion.add

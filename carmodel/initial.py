@@ -1,5 +1,6 @@
 """The state at t = 0 and the diffusivity of C: shapes of the run file, or volumes read from files."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from . import FIELDS
 from .errors import InputError
 from .scenario import Box, Initial, Mask, Scenario
-from .shapes import Ball, Disk, Layer
+from .shapes import Ball, Disk, Layer, Slab
 from .spaces import BoxSpace, Space
 from .vtkfile import read_vtk
 
@@ -18,19 +19,31 @@ Array = NDArray[np.float64]
 
 def profile(shape: Ball | Disk | Layer, space: Space) -> Array:
     """A shape's values on this rank's own cells: `value` inside, smoothed over `edge` at its surfaces."""
-    x = space.centres
-    centre = getattr(shape, "centre", None) or space.middle
-    result = np.full(space.owned_shape, float(shape.value))
+    return np.ones(space.owned_shape) * profile_at(shape, space.centres, space.middle)
+
+
+def profile_at(shape: Ball | Disk | Layer, x: Sequence[Any], middle: Sequence[float]) -> Array:
+    """A shape's values at points: x, y, z in cm, arrays that broadcast; `middle` is where it is unless it says."""
+    centre = getattr(shape, "centre", None) or middle
+    value = float(shape.value)
     if isinstance(shape, Ball):
         r = np.sqrt(sum((xi - ci) ** 2 for xi, ci in zip(x, centre, strict=True)))
-        return result * _inside(r - shape.radius, shape.edge)
+        return value * _inside(r - shape.radius, shape.edge)
     along = "xyz".index(shape.axis)
-    result *= _inside(shape.start - x[along], shape.edge) * _inside(x[along] - shape.stop, shape.edge)
+    result = value * (_inside(shape.start - x[along], shape.edge) * _inside(x[along] - shape.stop, shape.edge))
     if isinstance(shape, Disk):
         across = [i for i in range(3) if i != along]
         rho = np.sqrt(sum((x[i] - centre[i]) ** 2 for i in across))
-        result *= _inside(rho - shape.radius, shape.edge)
+        result = result * _inside(rho - shape.radius, shape.edge)
     return result
+
+
+def core(shape: Ball | Disk | Layer, middle: Sequence[float]) -> list[float]:
+    """The point of a shape where its value is largest, in cm; `middle` is where it is unless it says."""
+    point = list(getattr(shape, "centre", None) or middle)
+    if isinstance(shape, Slab):
+        point["xyz".index(shape.axis)] = 0.5 * (shape.start + shape.stop)
+    return point
 
 
 def _inside(distance: Array, edge: float) -> Array:

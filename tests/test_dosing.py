@@ -11,6 +11,7 @@ from mpi4py import MPI
 
 from carmodel import FIELDS
 from carmodel.dosing import Schedule
+from carmodel.errors import InputError
 from carmodel.initial import initial_state
 from carmodel.integrators import Strang
 from carmodel.integrators.coupled import Coupled
@@ -21,6 +22,7 @@ from carmodel.runfile import load
 from carmodel.scenario import Infusion, Intervention
 from carmodel.simulation import Simulation, output_times
 from carmodel.spaces import BoxSpace
+from carmodel.spaces.mesh import MeshSpace, gmsh_mesh
 from tests.conftest import ROOT, mpirun, smooth_state
 from tests.meshes import smooth, uniform
 
@@ -496,6 +498,60 @@ def test_wrong_events_are_refused_in_one_line_and_nothing_written(carmodel, writ
     assert "case.toml: " in answer.err
     assert complaint in answer.err
     assert not out.exists()
+
+
+LAYER = {"shape": "layer", "axis": "x", "edge": 0.02}
+DISK = {"shape": "disk", "axis": "x", "edge": 0.02, "from": 0.2, "to": 0.4, "centre": [0.0, 2.0, 0.0]}
+NARROW = {"shape": "ball", "radius": 0.005, "edge": 0.04}
+SMOOTH = {
+    "far outside": (LAYER | {"from": 1.6, "to": 1.9}, False),
+    "outside by a quarter of an edge": (LAYER | {"from": 1.305, "to": 1.9}, False),
+    "outside but for a sliver": (LAYER | {"from": 1.299, "to": 1.9}, True),
+    "more than all": (LAYER | {"from": -5.0, "to": 5.0}, True),
+    "thinner than its edge": (LAYER | {"from": 0.31, "to": 0.31}, True),
+    "narrow, where cells meet": (NARROW | {"centre": [0.4, 0.4, 0.5]}, True),
+    "narrow, in a corner of the box": (NARROW | {"centre": [0.0, 0.0, 0.0]}, True),
+    "narrow, beyond that corner": (NARROW | {"centre": [-0.02, -0.02, -0.02]}, False),
+    "a disk beside the box": (DISK | {"radius": 0.9}, False),
+    "a disk that reaches in": (DISK | {"radius": 1.1}, True),
+}
+
+
+@pytest.mark.parametrize("case", SMOOTH)
+@pytest.mark.parametrize("kind", ["box", "mesh"])
+def test_smooth_shapes_outside_are_refused_and_narrow_ones_inside_are_not(kind, case):
+    """Amounts and values, on cells of unequal sides."""
+    shape, fits = SMOOTH[case]
+    cells, lengths = (26, 10, 2), (1.3, 1.0, 1.0)
+    space = BoxSpace(cells, lengths) if kind == "box" else uniform(cells, lengths)
+    for given in ({"amount": 0.01}, {"value": 2.0}):
+        dose = Infusion(time=0.5, add=shape | given)
+        if fits:
+            (event,) = Schedule([dose], (), space, space.zeros(7), P, None, end=1.0).events
+            assert event.amount > 0.0
+        else:
+            with pytest.raises(
+                InputError, match=r"infusion.0.add: .*: the shape is outside, its edge alone reaches in"
+            ):
+                Schedule([dose], (), space, space.zeros(7), P, None, end=1.0)
+    space.destroy()
+
+
+def test_what_is_outside_tetrahedra_need_not_be_outside_the_box_around_them(tmp_path):
+    """A ball of tetrahedra: a corner of the box around it is outside, every cell's corner inside."""
+    file = tmp_path / "ball.geo"
+    file.write_text('SetFactory("OpenCASCADE");\nSphere(1) = {0, 0, 0, 0.5};\nMesh.MeshSizeMax = 0.25;\n')
+    space = MeshSpace(gmsh_mesh(file))
+
+    def amount(centre):
+        dose = Infusion(time=0.5, add=NARROW | {"centre": centre, "amount": 0.01})
+        return Schedule([dose], (), space, space.zeros(7), P, None, end=1.0).events[0].amount
+
+    for corner in np.asarray(space.mesh.vertexCoords).T[::7]:
+        assert amount([float(x) for x in 0.99 * corner]) == 0.01
+    with pytest.raises(InputError, match="the shape is outside"):
+        amount([0.49, 0.49, 0.49])
+    space.destroy()
 
 
 def test_a_shape_between_the_cells_is_refused_on_all_ranks(write, tmp_path):
