@@ -137,6 +137,25 @@ class RunDirectory:
         return {"t": columns["t"][first], "s": columns["s"][: shape[1]], **fields}
 
     @property
+    def whole_series(self) -> dict[str, Array]:
+        """`series` of a finished run.  Raises InputError where some of it is cut off."""
+        return self._whole("series.csv", self.series)
+
+    @property
+    def whole_line(self) -> dict[str, Array]:
+        """`line` of a finished run.  Raises InputError where some of it is cut off."""
+        return self._whole("line.csv", self.line)
+
+    def _whole(self, name: str, columns: dict[str, Array]) -> dict[str, Array]:
+        """Columns whose times go from 0 to the end of the run: what is cut off is neither judged nor drawn."""
+        t, end = columns["t"], self.settings["time"]["end"]
+        if not (t[0] == 0.0 and abs(t[-1] - end) <= 1e-9 * end and (np.diff(t) >= 0.0).all()):
+            raise InputError(
+                f"{self.folder / name}: is damaged; accepted: times that grow from 0 to {end:g}, the run's end"
+            )
+        return columns
+
+    @property
     def volumes(self) -> Volumes:
         """The saved volumes: VTK, or the CSV files of a run that wrote no VTK."""
         index = self.folder / "fields.pvd"

@@ -60,12 +60,12 @@ class Run:
     @cached_property
     def series(self) -> dict[str, Array]:
         """Box means and more at every step."""
-        return self._run.series
+        return self._run.whole_series
 
     @cached_property
     def line(self) -> dict[str, Array]:
         """The profile at every output."""
-        return self._run.line
+        return self._run.whole_line
 
     def unit(self, name: str) -> str:
         """Unit of a field."""

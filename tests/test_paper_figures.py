@@ -232,6 +232,17 @@ def test_what_cannot_be_read_or_written_is_told_in_one_line(paper_runs, tmp_path
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.parametrize("name", ["series.csv", "line.csv"])
+def test_what_is_cut_off_is_not_drawn(paper_runs, tmp_path, figures, name):
+    """At the end of a row, or of an output: what is left is a whole table."""
+    folder = shutil.copytree(paper_runs / "3.2-base", tmp_path / "3.2-base")
+    lines = (folder / name).read_text().splitlines(keepends=True)
+    (folder / name).write_text("".join(lines[: 6 if name == "series.csv" else 1 + 2 * 8]))
+    code, out, (line,) = figures(tmp_path, "--figure", "4", "--out", tmp_path / "none")
+    assert (code, out) == (2, [])
+    assert f"{name}: is damaged; accepted: times that grow from 0 to 1, the run's end" in line
+
+
 def test_unfinished_runs_are_not_drawn(paper_runs, tmp_path):
     shutil.copytree(paper_runs / "3.2-base", tmp_path / "3.2-base")
     manifest = tmp_path / "3.2-base/manifest.json"
