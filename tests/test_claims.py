@@ -18,12 +18,10 @@ from carmodel.claims.statement import Condition
 from carmodel.errors import InputError
 from carmodel.homogeneous import jacobian, solve
 from carmodel.launch import launch
-from carmodel.output.series import COLUMNS
 from carmodel.parameters import PRESETS
 from carmodel.results import BoxCells
 from tests.conftest import ROOT
-
-BY_NUMBER = {statement.number: statement for statement in statements()}
+from tests.made_up import BY_NUMBER, SCENARIO, made_up, verdict
 
 
 def test_every_statement_of_the_paper_is_there():
@@ -99,25 +97,6 @@ def test_conditions(value, relation, holds):
 
 
 # ---- statements on made-up runs -------------------------------------------------------------------------------------
-
-SCENARIO = experiments(["3.4"], [])["3.4-base"]
-
-
-def made_up(folder: Path, t, line=None, **means) -> ObservedRun:
-    """A run directory with these means over time and nothing else of interest."""
-    folder.mkdir(parents=True)
-    (folder / "manifest.json").write_text("{}")
-    (folder / "run.toml").write_text(SCENARIO.toml().replace("end = 15.0", f"end = {float(t[-1])}"))
-    columns = {name: np.zeros(len(t)) for name in COLUMNS} | {"t": np.asarray(t, float)}
-    columns |= {f"mean_{field}": np.broadcast_to(values, len(t)) for field, values in means.items()}
-    rows = np.column_stack([columns[name] for name in COLUMNS])
-    text = ",".join(COLUMNS) + "\n" + "\n".join(",".join(map(repr, map(float, row))) for row in rows)
-    (folder / "series.csv").write_text(text + "\n")
-    return ObservedRun(folder)
-
-
-def verdict(number, runs):
-    return judge(BY_NUMBER[number], runs)
 
 
 def doses(tmp_path, residuals):
@@ -501,6 +480,7 @@ def test_other_settings_have_a_folder_of_their_own():
         ),
         ("initial.tumour={shape='layer', from=0.1, to=0.4}", "initial.tumour.shape = 'layer'"),
         ("output.formats=[]", "output.formats = []"),
+        ("parameters.D_C={mask='no.vti'}", "no.vti': no such file; accepted: a VTK image (.vti) with cell data 'D_C'"),
         ("output.line.axis=y", "output.line.axis = 'y'; accepted for the paper's statements: 'x'"),
         ("output.line.through=[0.1,0.1]", "output.line.through = (0.1, 0.1)"),
     ],
