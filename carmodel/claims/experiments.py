@@ -42,7 +42,20 @@ def experiments(sections: Iterable[str], overrides: list[str]) -> dict[str, Scen
         given = [text for text in overrides if section != "3.1" or _table(text) == "parameters"]
         for name in FILES[section]:
             runs |= expand(RUN_FILES / f"{name}.toml", given)
+    _check_files(runs.values())
     return runs
+
+
+def _check_files(scenarios: Iterable[Scenario]) -> None:
+    """Read the volumes that overrides name, before any process starts; raise InputError where one cannot be used."""
+    for scenario in scenarios:
+        if scenario.initial.files or scenario.parameters.mask:
+            from ..initial import check_files  # brings in MPI and PETSc, which the verdicts do without
+
+            try:
+                check_files(scenario)
+            except InputError as error:
+                raise InputError(f"--set: {error}") from None
 
 
 def _table(override: str) -> str:
