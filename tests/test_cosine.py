@@ -7,7 +7,7 @@ import pytest
 import scipy.fft
 
 from carmodel.spaces import BoxSpace
-from carmodel.spaces.cosine import CosineTransform
+from carmodel.spaces.cosine import TOGETHER, CosineTransform
 from tests.conftest import mpirun
 from tests.oracles import backward_euler_by_cosines
 
@@ -47,3 +47,21 @@ def largest_error(cells) -> float:
 def test_functions_of_the_laplacian_are_exact_on_any_number_of_ranks(ranks):
     answer = mpirun(ranks, sys.executable, "-c", PROGRAM)
     assert answer.code == 0, answer.err
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 7, 16])
+@pytest.mark.parametrize("cells", [(9, 8, 7), (60, 50, 40)])
+def test_threads_do_not_change_a_digit(monkeypatch, workers, cells):
+    """However they share out seven fields, left-over ones of large boxes together."""
+    assert np.prod((9, 8, 7)) < TOGETHER < np.prod((60, 50, 40))
+    monkeypatch.setattr("carmodel.spaces.cosine.thread_count", lambda _cells: workers)
+    space = BoxSpace(cells, (1.0, 1.2, 0.7))
+    transform = CosineTransform(space)
+    fields = np.random.default_rng(2).random((7, *cells[::-1]))
+    modes, back = np.empty_like(fields), np.empty_like(fields)
+    transform.to_modes(fields.copy(), modes)
+    assert np.array_equal(modes, scipy.fft.dctn(fields, axes=(1, 2, 3), norm="ortho"))
+    transform.to_fields(modes.copy(), back)
+    assert np.array_equal(back, scipy.fft.idctn(modes, axes=(1, 2, 3), norm="ortho"))
+    transform.destroy()
+    space.destroy()

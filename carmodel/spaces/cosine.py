@@ -21,6 +21,10 @@ from .box import BoxSpace
 Array = NDArray[np.float64]
 Offsets = tuple[int, ...]
 
+#: Cells from which threads gain by transforming a field together: below, meeting after every axis costs them more than
+#: one of them alone.
+TOGETHER = 100_000
+
 
 @compiled
 def divide(values: Array, dt_D: float, x: Array, y: Array, z: Array) -> None:
@@ -107,16 +111,25 @@ class CosineTransform:
             self._backward(self._last.values, field, "ortho")
 
     def _share_out(self, transform: Callable[..., Array], fields: Array) -> None:
-        """Transform whole fields, each thread its share of them: scipy's own threads meet after every axis."""
-        shares = np.array_split(fields, min(self._workers, len(fields)))
+        """Transform whole fields, each thread its share of them: scipy's own threads meet after every axis.
 
-        def transform_share(share: Array) -> None:
-            _in_place(transform, share, axes=(1, 2, 3), norm="ortho", workers=self._workers // len(shares))
+        Of large boxes the fields that are left over, when all have as many, are transformed by all threads together.
+        """
+        left_over = len(fields) % self._workers if fields[0].size >= TOGETHER else 0
+        alone, together = np.split(fields, [len(fields) - left_over])
 
-        others = [self._threads.submit(transform_share, share) for share in shares[1:]]
-        transform_share(shares[0])
-        for other in others:
-            other.result()
+        def transform_share(share: Array, workers: int) -> None:
+            _in_place(transform, share, axes=(1, 2, 3), norm="ortho", workers=workers)
+
+        if len(alone):
+            shares = np.array_split(alone, min(self._workers, len(alone)))
+            threads_each = self._workers // len(shares)
+            others = [self._threads.submit(transform_share, share, threads_each) for share in shares[1:]]
+            transform_share(shares[0], threads_each)
+            for other in others:
+                other.result()
+        if len(together):
+            transform_share(together, self._workers)
 
     def _apply(self, multiply: Callable[..., Any], field: Array, dt_D: float) -> None:
         block = field if field.flags.c_contiguous else self._block
