@@ -3,8 +3,8 @@
     .venv/bin/python -m benchmarks.reproduction            # prints
     .venv/bin/python -m benchmarks.reproduction --write    # and renews docs/reproduction.md
 
-Makes what is missing of 28 runs for each of the settings, in results/ unless `--runs` says otherwise: 6 GB, and some
-two hours on two cores.  `--settings` chooses some of them.
+Makes what is missing of 28 runs for each of the settings, in results/ unless `--runs` says otherwise: 10 GB, and some
+half an hour on two cores.  `--settings` chooses some of them.
 """
 
 import argparse
