@@ -21,6 +21,17 @@ ROOT = Path(__file__).parents[1]
 ODD_CELLS = (13, 11, 7)
 
 
+def pytest_addoption(parser):
+    parser.addoption("--all", action="store_true", help="also the tests marked slow")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--all"):
+        for item in items:
+            if "slow" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="slow: runs with --all"))
+
+
 @pytest.fixture(autouse=True)
 def _floating_point_errors():
     with np.errstate(divide="raise", over="raise", invalid="raise"):

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# All checks, from anywhere: bash tests/run.sh [PYTEST ARGUMENT...]   It stops at the first that fails.
+# All checks, from anywhere: bash tests/run.sh [--all] [PYTEST ARGUMENT...]   It stops at the first that fails.
+# --all: also the tests marked slow, which the usual ones leave out.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 bash install.sh
