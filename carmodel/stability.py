@@ -169,7 +169,7 @@ def box_wavenumbers(
     """
     axes = []
     for n, length in zip(cells, lengths, strict=True):
-        k = np.pi * np.arange(n) / length
+        k = np.pi * np.arange(n, dtype=float) / length
         h = length / n
         axes.append((2.0 / h * np.sin(0.5 * k * h)) ** 2 if discrete else k**2)
     modes = np.concatenate([_grid(numbers) for numbers in _numbers(axes)])

@@ -33,6 +33,11 @@ export FIPY_SOLVERS=${FIPY_SOLVERS:-petsc}
 hosts=${SLURM_JOB_ID:-}${PBS_JOBID:-}${LSB_JOBID:-}
 if [[ -z $hosts && ! " $* " =~ " -"-?(host|hostfile|machinefile|H)" " ]]; then
     export OMPI_MCA_btl_tcp_if_include=${OMPI_MCA_btl_tcp_if_include:-lo}
+    # A process that waits for another spins. Where no core is left over, it spins on the one that the other needs,
+    # until the kernel takes it away: a run beside a busy program took five times as long. So it offers its core.
+    cores=$(env -u OMP_NUM_THREADS nproc)
+    [[ " $* " =~ " -"-?(n|np|c)" "([0-9]+)" " ]] && ranks=${BASH_REMATCH[2]} || ranks=$cores
+    ((ranks < cores)) || export OMPI_MCA_mpi_yield_when_idle=${OMPI_MCA_mpi_yield_when_idle:-1}
 fi
 
 pass=(-x PATH -x OMP_NUM_THREADS -x FIPY_SOLVERS) # to other machines; on this one they arrive anyway
@@ -55,6 +60,8 @@ filter='s/\x00//g # Open MPI 5 ends one of them with a NUL
     N
     b rest
 }
+# Open MPI 5 meets the closed pipe of a process that has just ended.
+/^\[warn\] Epoll [A-Z]+\([0-9]+\) on fd [0-9]+ failed|PRTE ERROR: .* contact information is unknown in file .*iof/ d
 /more process(es)? ha(s|ve) sent help message help-mpi-api|orte_base_help_aggregate/ d'
 # The filter outlives Ctrl-C and the batch system's signals: it ends when mpirun has said its last.
 exec "$mpirun" "${pass[@]}" "$@" 2> >(trap "" INT TERM USR1 USR2 && exec sed -u -E "$filter" >&2)

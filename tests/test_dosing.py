@@ -151,7 +151,7 @@ def test_a_dose_adds_the_profile_that_the_same_shape_has_at_the_start(write):
     space = BoxSpace((9, 8, 7), (1.0, 0.9, 0.7))
     u = initial_state(load(write(text)).initial, space)
     C = space.owned(u[0]).copy()
-    amount = C.sum() * space.cell_volume
+    amount = float(C.sum() * space.cell_volume)
     assert amount > 1e-3
     for add in (f"{shape}, value = 0.5", f"{shape}, amount = {amount!r}", "initial = 1.0"):
         scenario = load(write(text + f"[[infusion]]\ntime = 0.2\nadd = {{ {add} }}\n"))

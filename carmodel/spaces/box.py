@@ -121,7 +121,7 @@ class BoxSpace:
 
     def axis(self, direction: int) -> Array:
         """Centres along x, y or z (0, 1, 2) of all cells of the box, in cm."""
-        return self.first_centre[direction] + self.spacing[direction] * np.arange(self.cells[direction])
+        return self.first_centre[direction] + self.spacing[direction] * np.arange(self.cells[direction], dtype=float)
 
     @property
     def centres(self) -> tuple[Array, Array, Array]:
