@@ -207,7 +207,7 @@ def claims(
 
 def _check_writable(file: Path) -> None:
     """Before hours of runs."""
-    if file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
+    if os.path.isdir(file) or not os.access(file if os.path.exists(file) else file.parent, os.W_OK):
         raise InputError(f"--json {file}: cannot be written; accepted: a file in a folder to write in")
 
 

@@ -1,7 +1,6 @@
 """Reads a run file: merged with its base and the command line's overrides, files located, validated."""
 
 import os
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from . import FIELDS
+from .documents import DEEPEST, parse_toml, read_toml
 from .errors import InputError
+from .files import RUN_FILE
 from .scenario import Scenario
 
 #: Run files on top of one another; far more than anyone means.
@@ -43,7 +44,7 @@ def read(path: Path | None) -> dict[str, Any]:
 
     Raises InputError where they cannot be read.
     """
-    return _read(path, ()) if path else merged({}, WITHOUT_FILE)
+    return _read(path, (), RUN_FILE) if path else merged({}, WITHOUT_FILE)
 
 
 def changed(overrides: Iterable[str]) -> dict[str, Any]:
@@ -69,25 +70,23 @@ def validated(tables: dict[str, Any], source: Path | str) -> Scenario:
         raise InputError(f"{source}: {_first_problem(error, tables)}") from None
 
 
-def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
-    """The tables of a run file on top of those of its `base`, files named in them located."""
+def _read(path: Path, above: tuple[Path, ...], most: int) -> dict[str, Any]:
+    """The tables of a run file on top of those of its `base`, files named in them located; `most` bytes in all."""
     if len(above) > DEEPEST_BASE:
         raise InputError(
             f"{path}: base: more than {DEEPEST_BASE} run files on top of one another; do they form a circle?"
         )
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}; accepted: a run file (TOML)") from None
-    except (ValueError, RecursionError) as error:  # TOML's own errors are ValueErrors
-        raise InputError(f"{str(path)!r}: not a TOML file: {error}") from None
+        tables, size = read_toml(path, most)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}; accepted: a run file (TOML)") from None
     locate_files(tables, path.parent)
     base = tables.pop("base", None)
     if base is None:
         return tables
     if not isinstance(base, str):
         raise InputError(f"{path}: base = {base!r}; accepted: the name of a run file")
-    return merged(_read(path.parent / base, (*above, path)), tables)
+    return merged(_read(path.parent / base, (*above, path), most - size), tables)
 
 
 def merged(
@@ -121,7 +120,7 @@ def locate_files(tables: dict[str, Any], folder: Path) -> None:
 
     def locate(table: object, key: str) -> None:
         if isinstance(table, dict) and isinstance(name := table.get(key), str):
-            found = next((p for p in (folder / name, Path(name)) if _is_there(p)), folder / name)
+            found = next((p for p in (folder / name, Path(name)) if os.path.isfile(p)), folder / name)
             table[key] = os.path.abspath(found)
 
     parameters = tables.get("parameters")
@@ -139,27 +138,22 @@ def locate_files(tables: dict[str, Any], folder: Path) -> None:
                 locate_files(case, folder)
 
 
-def _is_there(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):  # behind a closed door, or no name at all
-        return False
-
-
 def _changed_by(override: str) -> dict[str, Any]:
     """The tables of KEY=VALUE, files in them located."""
     key, equals, text = override.partition("=")
     if not equals or not key.strip():
         raise InputError(f"--set {override}: accepted: KEY=VALUE, as in space.cells=[20,20,20]")
+    if key.count(".") >= DEEPEST:
+        raise InputError(f"--set {override}: a key of more than {DEEPEST} parts; accepted: a key of a run file")
     try:
         override.encode()
-        (value,) = tomllib.loads(f"value = {text}").values()
+        (value,) = parse_toml(f"value = {text}", "value").values()
     except UnicodeError:
         raise InputError(f"--set {override!r}: not UTF-8") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         value = text.strip()  # a word without quotes, as shells leave it
         if value.startswith(("[", "{", "'", '"')) or not value or "\n" in value or len(value) > 1000:
-            raise InputError(f"--set {override}: not a TOML value: {error}") from None
+            raise InputError(f"--set {override}: {error}") from None
     change = under_key(key.strip(), value)
     locate_files(change, Path())
     return change

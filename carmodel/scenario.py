@@ -20,6 +20,9 @@ from .parameters import POSITIVE, PRESETS, Parameters
 from .shapes import Addition, Disk, Shape, TumourBall, TumourShape
 from .tables import Axis, NonNegative, Positive, Table, unknown_key
 
+#: Infusions of a run, and interventions: the resolved run file must be one that can be read.
+MOST_EVENTS = 5_000
+
 Count = Annotated[int, Field(ge=1)]
 Few = Annotated[int, Field(ge=1, le=1_000_000)]
 # TOML has arrays, not tuples: the outer type is lenient, the numbers inside stay strict.
@@ -241,8 +244,8 @@ class Scenario(Table):
     space: Space
     parameters: ParametersTable = ParametersTable()
     initial: Initial = Initial()
-    infusion: Annotated[tuple[Infusion, ...], Field(strict=False)] = ()
-    intervention: Annotated[tuple[Intervention, ...], Field(strict=False)] = ()
+    infusion: Annotated[tuple[Infusion, ...], Field(strict=False, max_length=MOST_EVENTS)] = ()
+    intervention: Annotated[tuple[Intervention, ...], Field(strict=False, max_length=MOST_EVENTS)] = ()
     time: Time
     integrator: Integrator = Integrator()
     output: Output = Output()

@@ -10,18 +10,23 @@ All of it lies on top of the file, as `--set` alone does.
 """
 
 import re
+from collections import Counter
 from functools import reduce
 from itertools import product
 from math import prod
 from pathlib import Path
 from typing import Any
 
+from .documents import DEEPEST
 from .errors import InputError
 from .runfile import SWEEP, changed, locate_files, merged, read, under_key, validated
 from .scenario import Scenario
 
 #: More runs than anyone means to start at once.
 MOST = 10_000
+
+#: More axes than anyone can name a run by.
+MOST_AXES = 50
 
 #: A case and what it changes.
 Case = tuple[str, dict[str, Any]]
@@ -41,6 +46,8 @@ def expand(path: Path, overrides: list[str]) -> dict[str, Scenario]:
         said.pop(SWEEP, None)
     if not isinstance(table, dict) or not table:
         raise InputError(f"{path}: {SWEEP} = {table!r}; accepted: a table of axes; docs/runfile.md says what they are")
+    if len(table) > MOST_AXES:
+        raise InputError(f"{path}: {SWEEP}: has {len(table)} axes; accepted: up to {MOST_AXES}")
     axes = [_axis(path, key, values, list(table)) for key, values in table.items()]
     if (count := prod(map(len, axes))) > MOST:
         raise InputError(f"{path}: {SWEEP}: makes {count} runs; accepted: up to {MOST}")
@@ -71,6 +78,8 @@ def _axis(path: Path, key: str, values: object, keys: list[str]) -> list[Case]:
     elif isinstance(values, list) and values and not any(isinstance(value, dict) for value in values):
         last = key.rpartition(".")[2]
         short = last if sum(other.rpartition(".")[2] == last for other in keys) == 1 else key
+        if key.count(".") >= DEEPEST:
+            raise InputError(f"{path}: {SWEEP}.{key}: more than {DEEPEST} parts; accepted: a key of a run file")
         cases = [(f"{short}={_text(value)}", under_key(key, value)) for value in values]
         for _, change in cases:
             locate_files(change, path.parent)
@@ -79,8 +88,9 @@ def _axis(path: Path, key: str, values: object, keys: list[str]) -> list[Case]:
             f"{path}: {SWEEP}.{key} = {values!r}; accepted: a list of values of that key, or a table of cases"
         )
     labels = [re.sub(r"[^\w.+=-]+", "-", label).strip("-.") for label, _ in cases]
+    times = Counter(labels)
     for label, (given, _) in zip(labels, cases, strict=True):
-        if not label or labels.count(label) > 1:
+        if not label or times[label] > 1:
             raise InputError(f"{path}: {SWEEP}.{key}: '{given}' makes no name of its own; accepted: cases told apart")
     return [(label, change) for label, (_, change) in zip(labels, cases, strict=True)]
 

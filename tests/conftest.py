@@ -23,6 +23,7 @@ ODD_CELLS = (13, 11, 7)
 
 def pytest_addoption(parser):
     parser.addoption("--all", action="store_true", help="also the tests marked slow")
+    parser.addoption("--fuzz-count", type=int, metavar="N", help="made-up and spoilt files of each kind")
 
 
 def pytest_collection_modifyitems(config, items):
@@ -30,6 +31,13 @@ def pytest_collection_modifyitems(config, items):
         for item in items:
             if "slow" in item.keywords:
                 item.add_marker(pytest.mark.skip(reason="slow: runs with --all"))
+
+
+@pytest.fixture
+def fuzz_count(request):
+    """How many cases of a kind: fuzz_count(500) is 500 unless --fuzz-count says otherwise."""
+    given = request.config.getoption("--fuzz-count")
+    return lambda usual: usual if given is None else given
 
 
 @pytest.fixture(autouse=True)

@@ -247,11 +247,11 @@ def test_keys_of_strang_reach_it(carmodel, write, tmp_path):
 
 
 def test_files_that_are_no_run_files_are_refused(carmodel, write, tmp_path):
-    refused(carmodel("check", tmp_path / "none.toml"), "No such file")
-    refused(carmodel("check", tmp_path), "cannot be read")
+    refused(carmodel("check", tmp_path / "none.toml"), "no such file")
+    refused(carmodel("check", tmp_path), "is a folder")
     refused(carmodel("check", write("[space\ncells")), "not a TOML file")
     (tmp_path / "binary.toml").write_bytes(bytes(range(256)))
-    refused(carmodel("check", tmp_path / "binary.toml"), "not a TOML file")
+    refused(carmodel("check", tmp_path / "binary.toml"), "is no text in UTF-8")
 
 
 def test_output_directory_of_another_run_is_refused(carmodel, write, tmp_path):

@@ -221,7 +221,8 @@ def test_folders_that_cannot_be_used_are_told_in_one_line(carmodel, write, tmp_p
     assert "taken/case: cannot be written: Not a directory" in ask(tmp_path / "taken")
     assert (tmp_path / "taken/case").read_text() == "mine"
     with monkeypatch.context() as patch:
-        patch.setattr(os, "open", refuse)
+        really = os.open
+        patch.setattr(os, "open", lambda path, *how: (refuse if "locked" in str(path) else really)(path, *how))
         assert "locked: cannot be read: Permission denied" in ask(tmp_path / "locked")
     finished(tmp_path / "locked/case", load(file), "failed")
     with monkeypatch.context() as patch:
