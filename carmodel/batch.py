@@ -1,6 +1,5 @@
 """Many runs in processes of their own, a few at a time; what is there already is not made again."""
 
-import fcntl
 import json
 import os
 import shutil
@@ -20,6 +19,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from .errors import InputError, NumericsError
 from .launch import OUTPUTS
+from .locks import hold
 from .results import RunDirectory, is_run_directory
 from .runfile import load
 from .scenario import Scenario
@@ -87,11 +87,10 @@ def _is_there(out: Path, scenario: Scenario) -> bool:
         raise InputError(refusal.format(difference))
     if not is_run_directory(out):
         return False
-    manifest = RunDirectory(out).manifest
-    status, process = str(manifest.get("status")), manifest.get("pid")
-    if status == "running" and manifest.get("host") == os.uname().nodename and _is_alive(process):
-        raise InputError(f"{out}: is being made by process {process}; accepted: when that has ended")
-    return status == "finished"
+    run = RunDirectory(out)
+    if run.status == "running":
+        raise InputError(f"{out}: is being made by process {run.manifest.get('pid')}; accepted: when that has ended")
+    return run.status == "finished"
 
 
 def _difference(one: Any, other: Any, key: str = "") -> str:
@@ -101,16 +100,6 @@ def _difference(one: Any, other: Any, key: str = "") -> str:
     keys = sorted({*one, *other} - (set() if key else {"title"}))
     differences = (_difference(one.get(name), other.get(name), f"{key}.{name}".lstrip(".")) for name in keys)
     return next((difference for difference in differences if difference), "")
-
-
-def _is_alive(process: object) -> bool:
-    try:
-        os.kill(int(str(process)), 0)
-    except (ValueError, ProcessLookupError):
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _clear(out: Path) -> None:
@@ -127,17 +116,17 @@ def _clear(out: Path) -> None:
 def _alone_in(folder: Path) -> Iterator[None]:
     """Hold the folder against another batch; file systems without locks do without."""
     with _refusing("read", folder):
-        handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise InputError(f"{folder}: another carmodel is making runs there; accepted: when that has ended") from None
-    except OSError:
-        pass
+        try:
+            handle = hold(folder)
+        except BlockingIOError:
+            raise InputError(
+                f"{folder}: another carmodel is making runs there; accepted: when that has ended"
+            ) from None
     try:
         yield
     finally:
-        os.close(handle)
+        if handle is not None:
+            os.close(handle)
 
 
 @dataclass

@@ -2,12 +2,15 @@
 
 import csv
 import json
+import os
 import re
 import tomllib
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from io import StringIO
 from pathlib import Path
 from typing import Any, TypeVar
 from xml.etree import ElementTree
@@ -17,6 +20,7 @@ from numpy.typing import NDArray
 
 from . import FIELDS
 from .errors import InputError
+from .locks import is_held
 from .parameters import TABLE_1, Entry
 from .vtkfile import read_vtk
 
@@ -116,18 +120,54 @@ class RunDirectory:
         return {name: (given[name], entry) for name, entry in TABLE_1.items() if name in given}
 
     @property
+    def status(self) -> str:
+        """The manifest's `status`, but "killed: ..." where that is "running" and the process is gone."""
+        manifest = self.manifest
+        status, process, host = str(manifest["status"]), manifest.get("pid"), manifest.get("host")
+        if status != "running":
+            return status
+        running = is_held(self.folder / "run.toml")
+        if running is None:  # without locks only the process itself can be looked for, and only from its machine
+            running = host != os.uname().nodename or _is_alive(process)
+        return status if running else f"killed: process {process} on {host} is gone, last update {manifest['updated']}"
+
+    @property
+    def cut_off(self) -> list[str]:
+        """What is not whole, a line each: `series` and `line` leave the end of such a table out."""
+        found = []
+        for name in ("series.csv", "line.csv"):
+            with suppress(OSError), (self.folder / name).open("rb") as file:
+                if file.seek(0, os.SEEK_END) and file.seek(-1, os.SEEK_END) and file.read(1) != b"\n":
+                    found.append(f"{name}: its last row is incomplete and left out")
+        with suppress(InputError):
+            counts = np.unique(_columns(self.folder / "line.csv", "t", of_run=True)["t"], return_counts=True)[1]
+            if counts[-1] < counts[0]:
+                found.append(f"line.csv: the last time has {counts[-1]} of {counts[0]} points and is left out")
+        return found + self._missing_volumes()
+
+    def _missing_volumes(self) -> list[str]:
+        """Volumes that `fields.pvd` names and that are not there."""
+        if not (index := self.folder / "fields.pvd").is_file():
+            return []
+        files = saved_files(index)[1]
+        missing = [file for file in files if not file.is_file()]
+        return [f"fields.pvd: {len(missing)} of {len(files)} volumes are missing"] if missing else []
+
+    @property
     def series(self) -> dict[str, Array]:
         """Columns of `series.csv` by name: t, dt, mean_C, min_C, max_C, total_C, clamped_C, ..."""
         kinds = ("mean", "min", "max", "total", "clamped")
-        return _columns(
-            self.folder / "series.csv", "t", "dt", *(f"{kind}_{field}" for kind in kinds for field in FIELDS)
-        )
+        names = (f"{kind}_{field}" for kind in kinds for field in FIELDS)
+        return _columns(self.folder / "series.csv", "t", "dt", *names, of_run=True)
 
     @property
     def line(self) -> dict[str, Array]:
         """Columns of `line.csv`: t has shape (times,), s (cells,), the fields C, E, ... (times, cells)."""
-        columns = _columns(self.folder / "line.csv", "t", "s", *FIELDS)
+        columns = _columns(self.folder / "line.csv", "t", "s", *FIELDS, of_run=True)
         times, first, counts = np.unique(columns["t"], return_index=True, return_counts=True)
+        if len(counts) > 1 and counts[-1] < counts[0]:  # the run ended within the last one
+            columns = {name: values[: first[-1]] for name, values in columns.items()}
+            times, first, counts = times[:-1], first[:-1], counts[:-1]
         if np.ptp(counts):
             raise InputError(
                 f"{self.folder / 'line.csv'}: holds {min(counts)} to {max(counts)} points a time; one number"
@@ -162,6 +202,16 @@ class RunDirectory:
         return _vtk_volumes(index) if index.is_file() else _csv_volumes(_csv_files(self.folder / "csv"))
 
 
+def _is_alive(process: object) -> bool:
+    try:
+        os.kill(int(str(process)), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 def open_volumes(path: Path) -> Volumes:
     """Volumes of a run directory, of published-format CSV (a file or a folder of them), or of an `.npz` with t and u.
 
@@ -176,13 +226,18 @@ def open_volumes(path: Path) -> Volumes:
     return _csv_volumes([path])
 
 
-def _columns(path: Path, *names: str) -> dict[str, Array]:
-    """Columns of a table by name; those of `names` are among them."""
+def _columns(path: Path, *names: str, of_run: bool = False) -> dict[str, Array]:
+    """Columns of a table by name; those of `names` are among them.
+
+    `of_run`: a run wrote it, so a last row without its end is cut off and left out.
+    """
     try:
         with path.open(newline="", encoding="ascii") as file, warnings.catch_warnings():
             warnings.filterwarnings("error", "loadtxt: input contained no data", UserWarning)
-            header = next(csv.reader(file))
-            values = np.loadtxt(file, delimiter=",", ndmin=2)
+            text = file.read()
+            rows = StringIO(text[: text.rfind("\n") + 1] if of_run else text)
+            header = next(csv.reader(rows))
+            values = np.loadtxt(rows, delimiter=",", ndmin=2)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     except (ValueError, StopIteration, UserWarning) as error:
@@ -213,17 +268,22 @@ def _alike(
     return checked
 
 
+def saved_files(index: Path) -> tuple[list[float], list[Path]]:
+    """Times and files of a ParaView collection.  Raises InputError where it is none."""
+    try:
+        entries = ElementTree.parse(index).findall("./Collection/DataSet")
+        times = [float(entry.attrib["timestep"]) for entry in entries]
+        return times, [index.parent / entry.attrib["file"] for entry in entries]
+    except (OSError, ElementTree.ParseError, KeyError, ValueError) as error:
+        raise InputError(f"{index}: cannot be read as a ParaView collection: {error}") from None
+
+
 def saved_datasets(index: Path) -> tuple[list[float], Callable[[int], Any]]:
     """Times of a ParaView collection, and what reads the n-th one's pyvista dataset, the fields as cell data.
 
     Raises InputError, now or when one is read, where a file is not what a run writes.
     """
-    try:
-        entries = ElementTree.parse(index).findall("./Collection/DataSet")
-        times = [float(entry.attrib["timestep"]) for entry in entries]
-        files = [index.parent / entry.attrib["file"] for entry in entries]
-    except (OSError, ElementTree.ParseError, KeyError, ValueError) as error:
-        raise InputError(f"{index}: cannot be read as a ParaView collection: {error}") from None
+    times, files = saved_files(index)
 
     def dataset(n: int) -> Any:
         try:

@@ -72,6 +72,9 @@ class Observer:
     def output(self, run: "Simulation") -> None:
         """An output time has come, t = 0 included."""
 
+    def saved(self, run: "Simulation") -> None:
+        """All observers have written this output; `run.outputs` counts it."""
+
     def finish(self, run: "Simulation", status: str) -> None:
         """The run is over; `status` is "finished", "stopped: ..." or "failed: ..."."""
 
@@ -246,6 +249,7 @@ class Simulation:
     def _output(self) -> None:
         self._tell(lambda observer: observer.output(self))
         self.outputs += 1
+        self._tell(lambda observer: observer.saved(self))
 
     def _tell(self, event: Callable[[Observer], None]) -> None:
         start = perf_counter()

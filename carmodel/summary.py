@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .results import RunDirectory
+from .results import RunDirectory, saved_files
 
 
 def summary(run: RunDirectory) -> str:
@@ -20,9 +20,13 @@ def summary(run: RunDirectory) -> str:
     cells = " x ".join(map(str, grid["cells"])) if grid["kind"] == "box" else f"{grid['cells']} mesh"
     phases = ", ".join(f"{name.replace('_', '-')} {spent:.1f}" for name, spent in seconds.items() if name != "total")
     rows = [
-        ("run", f"{run.folder}: {manifest['status']}"),
+        ("run", f"{run.folder}: {run.status}"),
         ("grid", f"{cells} cells on {manifest['ranks']} rank(s)"),
-        ("time", f"{manifest['t']:g} days in {manifest['steps']} steps, {seconds['total']:.1f} s ({phases})"),
+        # From the table: the manifest of a run that was killed is older.
+        (
+            "time",
+            f"{series['t'][-1]:g} days in {np.count_nonzero(series['dt'])} steps, {seconds['total']:.1f} s ({phases})",
+        ),
         (
             "tumour burden",
             f"{burden[0]:.4g} before, {burden[-1]:.4g} after ({_change(burden)}), "
@@ -36,8 +40,10 @@ def summary(run: RunDirectory) -> str:
         ("exhausted", f"{series['total_E'][-1]:.4g} at the end"),
         ("clamped", f"{clamped:.2g} added by setting negative values to zero, all fields"),
     ]
-    if (run.folder / "fields.pvd").is_file():
-        rows.append(("ParaView", f"open {run.folder / 'fields.pvd'}"))
+    if (index := run.folder / "fields.pvd").is_file():
+        times = saved_files(index)[0]
+        rows.append(("ParaView", f"open {index}: {len(times)} volumes" + (f" to day {times[-1]:g}" if times else "")))
+    rows += [("cut off", text) for text in run.cut_off]
     rows.append(("tables", ", ".join(str(run.folder / name) for name in ("series.csv", "line.csv"))))
     return "\n".join(f"{name:>16}  {text}" for name, text in rows)
 

@@ -13,6 +13,7 @@ import pytest
 
 from carmodel import batch
 from carmodel.errors import InputError, NumericsError
+from carmodel.locks import hold
 from carmodel.runfile import load
 from carmodel.sweep import expand
 from tests.conftest import ROOT
@@ -236,13 +237,13 @@ def test_folders_that_cannot_be_used_are_told_in_one_line(carmodel, write, tmp_p
 
 def test_a_run_that_is_being_made_is_refused(write, tmp_path):
     file, host = write(SMALL), os.uname().nodename
-    finished(tmp_path / "a/case", load(file), "running", pid=os.getpid(), host=host)
+    out = tmp_path / "out/case"
+    finished(out, load(file), "running", pid=os.getpid(), host=host, updated="a minute ago")
+    lock = hold(out / "run.toml")
     with pytest.raises(InputError, match=f"is being made by process {os.getpid()}"):
-        batch.make(expand(file, []), tmp_path / "a", 1, quiet=True)
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    finished(tmp_path / "b/case", load(file), "running", pid=ended.pid, host=host)
-    assert batch.make(expand(file, []), tmp_path / "b", 1, quiet=True) == ["case"]
+        batch.make(expand(file, []), tmp_path / "out", 1, quiet=True)
+    os.close(lock)
+    assert batch.make(expand(file, []), tmp_path / "out", 1, quiet=True) == ["case"]
 
 
 def test_two_batches_do_not_share_a_folder(write, tmp_path):

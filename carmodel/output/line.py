@@ -1,8 +1,7 @@
 """`line.csv`: the fields along a line through the box at every output, for space-time maps."""
 
-import csv
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 from mpi4py import MPI
@@ -13,6 +12,7 @@ from .. import FIELDS
 from ..scenario import Line
 from ..simulation import Observer, Simulation
 from ..spaces import BoxSpace
+from .table import TableFile
 
 if TYPE_CHECKING:
     from ..spaces.mesh import MeshSpace
@@ -28,7 +28,7 @@ class LineProfile(Observer):
 
     def __init__(self, folder: Path, line: Line) -> None:
         self._path, self._line = folder / "line.csv", line
-        self._file: TextIO | None = None
+        self._file: TableFile | None = None
         self._sampler: BoxLine | MeshLine
 
     def start(self, run: Simulation) -> None:
@@ -36,15 +36,14 @@ class LineProfile(Observer):
         kind = BoxLine if isinstance(run.space, BoxSpace) else MeshLine
         self._sampler = kind(self._line, run.space)  # type: ignore[arg-type]
         if run.space.comm.rank == 0:
-            self._file = self._path.open("w", newline="", encoding="ascii")
-            csv.writer(self._file).writerow(["t", "s", *FIELDS])
+            self._file = TableFile(self._path, ["t", "s", *FIELDS])
 
     def output(self, run: Simulation) -> None:
         """Add the profile of this time; collective."""
         values = self._sampler.sample(run.u)
         if self._file:
-            rows = np.column_stack([self._sampler.s, values.T])
-            csv.writer(self._file).writerows([repr(float(v)) for v in (run.t, *row)] for row in rows)
+            for row in np.column_stack([self._sampler.s, values.T]):
+                self._file.add([run.t, *row])
             self._file.flush()
 
     def finish(self, run: Simulation, status: str) -> None:

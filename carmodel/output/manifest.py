@@ -1,9 +1,11 @@
 """`manifest.json`: what made a run, on what, and what it cost."""
 
+import errno
 import json
 import os
 import platform
 import subprocess
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -15,42 +17,66 @@ from mpi4py import MPI
 from petsc4py import PETSc
 
 from .. import __version__
+from ..locks import hold
 from ..simulation import Observer, Simulation
 from ..spaces import BoxSpace, Space
 from ..threads import thread_count
 
 NAME = "manifest.json"
+#: The file beside it that is locked while a run lasts: unlike the manifest it is never replaced.
+RUN_FILE = "run.toml"
+
+#: Bytes that the manifest of a run under way keeps free at its end, and those that a file system gives at a time.
+ROOM, BLOCK = 1024, 4096
 
 
 class Manifest(Observer):
-    """Written on rank 0 at the start (`status` "running"), at every output and at the end."""
+    """Written on rank 0 at the start (`status` "running"), after every output and at the end.
+
+    While the run lasts, rank 0 holds a lock on the run file beside it: "running" without the lock is a run that was
+    killed.  At the end of a run that failed, every rank may write: the one that failed may be the only one to know.
+    """
 
     def __init__(self, folder: Path, began: float) -> None:
         self._path, self._began = folder / NAME, began
         self._fixed: dict[str, Any] = {}
+        self._lock: int | None = None
 
     def start(self, run: Simulation) -> None:
         """Collect what does not change."""
         if run.space.comm.rank == 0:
+            self._lock = hold(self._path.with_name(RUN_FILE))
             self._fixed = _origin(run)
             self._write(run, "running")
 
-    def output(self, run: Simulation) -> None:
+    def saved(self, run: Simulation) -> None:
         """Bring the figures up to date."""
         if run.space.comm.rank == 0:
             self._write(run, "running")
 
     def finish(self, run: Simulation, status: str) -> None:
         """Write the last figures."""
-        if run.space.comm.rank == 0:
-            self._write(run, status)
+        try:
+            if run.space.comm.rank == 0:
+                self._write(run, status)
+            elif status.startswith("failed"):
+                self._note(f"failed: rank {run.space.comm.rank}: {status.removeprefix('failed: ')}")
+        finally:
+            if self._lock is not None:
+                os.close(self._lock)
+
+    def _note(self, status: str) -> None:
+        """Put another status into the manifest, unless it tells of a failure already."""
+        manifest = json.loads(self._path.read_text(encoding="utf-8"))
+        if manifest["status"] == "running":
+            self._replace(manifest | {"status": status, "updated": _now()})
 
     def _write(self, run: Simulation, status: str) -> None:
         integrator = run.integrator
         seconds = {**integrator.seconds, **run.seconds, "total": perf_counter() - self._began}
         figures: dict[str, Any] = {
             "status": status,
-            "updated": datetime.now(UTC).isoformat(timespec="seconds"),
+            "updated": _now(),
             "t": run.t,
             "steps": run.steps,
             "outputs": run.outputs,
@@ -58,9 +84,35 @@ class Manifest(Observer):
             **integrator.figures(),
             "events": [event.record() for event in run.events],
         }
+        self._replace(self._fixed | figures)
+
+    def _replace(self, manifest: dict[str, Any]) -> None:
+        """Write it anew and whole; where the disk has no room for that, into the room that the old one takes."""
+        text = json.dumps(manifest, indent=2).encode()
+        if manifest["status"] == "running":  # room for what a failure has to say
+            text = text.ljust(-(-(len(text) + ROOM) // BLOCK) * BLOCK - 1)
         new = self._path.with_suffix(".new")
-        new.write_text(json.dumps(self._fixed | figures, indent=2) + "\n", encoding="utf-8")
-        os.replace(new, self._path)
+        try:
+            new.write_bytes(text + b"\n")
+            os.replace(new, self._path)
+        except OSError:
+            with suppress(OSError):
+                new.unlink()
+            if manifest["status"] == "running":
+                raise
+            self._overwrite(text)
+
+    def _overwrite(self, text: bytes) -> None:
+        """In one call, so that no reader sees half of it; raises OSError where it does not fit."""
+        with self._path.open("r+b", buffering=0) as file:
+            room = os.fstat(file.fileno()).st_size
+            if len(text) >= room:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+            file.write(text.ljust(room - 1) + b"\n")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _origin(run: Simulation) -> dict[str, Any]:
@@ -69,7 +121,7 @@ def _origin(run: Simulation) -> dict[str, Any]:
     return {
         "carmodel": __version__,
         "git_revision": _git_revision(),
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "started": _now(),
         "host": platform.node(),
         "pid": os.getpid(),
         "system": platform.platform(),

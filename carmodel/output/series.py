@@ -1,11 +1,10 @@
 """`series.csv`: totals, extremes and clamped mass of every field, one row a step."""
 
-import csv
 from pathlib import Path
-from typing import TextIO
 
 from .. import FIELDS
 from ..simulation import Observer, Simulation
+from .table import TableFile
 
 COLUMNS = (
     "t",
@@ -19,21 +18,19 @@ class Series(Observer):
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "series.csv"
-        self._file: TextIO | None = None
+        self._file: TableFile | None = None
 
     def start(self, run: Simulation) -> None:
         """Open the file and write its header."""
         if run.space.comm.rank == 0:
-            self._file = self._path.open("w", newline="", encoding="ascii")
-            csv.writer(self._file).writerow(COLUMNS)
+            self._file = TableFile(self._path, COLUMNS)
 
     def step(self, run: Simulation) -> None:
         """Add a row."""
         if self._file:
             m = run.totals
             columns = zip(m.mean, m.least, m.largest, m.total, m.clamped, strict=True)
-            values = [run.t, run.last_dt, *(float(value) for field in columns for value in field)]
-            csv.writer(self._file).writerow(map(repr, values))
+            self._file.add([run.t, run.last_dt, *(value for field in columns for value in field)])
 
     def output(self, run: Simulation) -> None:
         """Flush."""

@@ -3,7 +3,9 @@
 Boxes are images (`.vti`, `.pvti`), meshes are unstructured grids (`.vtu`, `.pvtu`).
 """
 
+import errno
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
@@ -35,7 +37,7 @@ class VtkVolumes(Observer):
         space, name = run.space, f"{FOLDER}/t{run.outputs:05d}"
         suffix = "vti" if isinstance(space, BoxSpace) else "vtu"
         if space.comm.rank == 0:
-            (self._folder / FOLDER).mkdir(exist_ok=True)
+            self._make_folder()
         space.comm.barrier()
         volume = self._volume(space)
         for field, values in zip(FIELDS, space.owned(run.u), strict=True):
@@ -56,6 +58,13 @@ class VtkVolumes(Observer):
             self._written.append((run.t, name))
             self._write_index()
 
+    def _make_folder(self) -> None:
+        """For the first volume only: where earlier ones are gone, going on would leave an index of missing files."""
+        if not self._written:
+            (self._folder / FOLDER).mkdir(exist_ok=True)
+        elif not (last := self._folder / self._written[-1][1]).exists():
+            raise FileNotFoundError(errno.ENOENT, "was removed while the run lasted", str(last))
+
     def _volume(self, space: Space) -> Any:
         if isinstance(space, BoxSpace):
             return _image(space)
@@ -66,8 +75,13 @@ class VtkVolumes(Observer):
     def _write_index(self) -> None:
         lines = "".join(f'    <DataSet timestep="{t!r}" file={quoteattr(name)}/>\n' for t, name in self._written)
         new = self._folder / f"{INDEX}.new"
-        new.write_text(_xml("Collection", f"  <Collection>\n{lines}  </Collection>\n"), encoding="ascii")
-        os.replace(new, self._folder / INDEX)
+        try:
+            new.write_text(_xml("Collection", f"  <Collection>\n{lines}  </Collection>\n"), encoding="ascii")
+            os.replace(new, self._folder / INDEX)
+        except OSError:
+            with suppress(OSError):
+                new.unlink()
+            raise
 
 
 def _save(volume: Any, path: Path) -> None:
