@@ -23,6 +23,9 @@ Array = NDArray[np.float64]
 #: whose preconditioners differ, stay within 1e-10 of one another over a whole run.
 RELATIVE_RESIDUAL = 1e-12
 
+#: What a direct solve may leave, relative to its right-hand side; more is no solution.
+DIRECT_RESIDUAL = 1e-8
+
 #: Negative parts up to this times sqrt(n) of a field's total are what a solver leaves of its tolerance: where b >= 0
 #: and the inverse is non-negative with columns that sum to one, the error sums up to at most |r|_1 <= sqrt(n) |r|_2.
 ROUNDING = 1e-11
@@ -36,6 +39,9 @@ FARTHEST = 1e3
 
 #: Multigrid that was set up for one dt serves others up to this factor away.
 MULTIGRID_REACH = 1.5
+
+#: Set up for other dt it keeps its interpolation and what it knows of the spectra, which serve up to this factor away.
+MULTIGRID_LASTS = 100.0
 
 
 class KrylovDiffusion:
@@ -141,60 +147,72 @@ class _Transform:
 
 
 class _Matrix:
-    """V - dt V div(D grad) for one diffusivity, V the relative volumes: assembled once, then scaled to any dt."""
+    """V - dt V div(D grad) for one diffusivity, V the relative volumes: assembled once, then scaled to any dt.
+
+    The PETSc matrix stays the same object, only its values change: what a preconditioner is made of (the parts of a
+    composite, multigrid's finest level) keeps the first matrix that it is given.
+    """
 
     def __init__(self, space: Space, diffusivity: float | Array) -> None:
         self.space, self.diffusivity = space, diffusivity
-        self.dt = self._first_dt = 0.0
+        #: Days that the values stand for.
+        self.dt = 0.0
         #: Largest dt D / h^2.
         self.diffusion_number = 0.0
         #: Largest diffusivity.
         self.largest = 0.0
-        self._first: Any = None
-        self._other: Any = None
+        self._matrix: Any = None
+        # As it was assembled, to be scaled from; a copy from the first other dt on.
+        self._assembled: Any = None
+        self._assembled_dt = 0.0
 
     def at(self, dt: float) -> Any:
-        """The matrix for dt; collective."""
-        if self._first is None or dt > FARTHEST * self._first_dt:
-            self.destroy()
-            self._other = None
-            self._first = self.space.diffusion_matrix(self.diffusivity, dt)
-            self._first_dt = dt
-            self._first_number = self._measure()
+        """The matrix for dt, changed in place; collective."""
+        if self._matrix is None or dt > FARTHEST * self._assembled_dt:
+            self._assemble(dt)
+        elif dt != self.dt:
+            self._scale(dt / self._assembled_dt)
+        self.diffusion_number = dt / self._assembled_dt * self._assembled_number
+        self.dt = dt
+        return self._matrix
+
+    def _assemble(self, dt: float) -> None:
+        new = self.space.diffusion_matrix(self.diffusivity, dt)
+        if self._matrix is None:
+            self._matrix = new
             of_cells = self.space.owned(np.broadcast_to(self.diffusivity, (self.space.n_local,)))
             self.largest = self.space.comm.allreduce(float(of_cells.max()), MPI.MAX)
-        ratio = dt / self._first_dt
-        self.diffusion_number = ratio * self._first_number
-        if ratio == 1.0:
-            self.dt = dt
-            return self._first
-        if dt != self.dt or self._other is None:
-            self._scale(ratio)
-        self.dt = dt
-        return self._other
+        else:
+            if self._assembled is not None:
+                self._assembled.destroy()
+            self._assembled = new
+            self._scale(1.0)
+        self._assembled_dt = dt
+        self._assembled_number = self._measure()
 
     def _scale(self, ratio: float) -> None:
-        if self._other is None:
-            self._other = self._first.duplicate(copy=True)
+        if self._assembled is None:
+            self._assembled = self._matrix.duplicate(copy=True)
         else:
-            self._first.copy(self._other, structure=PETSc.Mat.Structure.SAME_NONZERO_PATTERN)
-        self._other.scale(ratio)
+            self._assembled.copy(self._matrix, structure=PETSc.Mat.Structure.SAME_NONZERO_PATTERN)
+        self._matrix.scale(ratio)
         volumes = self.space.create_vector()
         volumes.array[:] = self.space.relative_volumes
         volumes.scale(1.0 - ratio)
-        self._other.setDiagonal(volumes, addv=PETSc.InsertMode.ADD_VALUES)
+        # Also for a ratio of 1: PETSc's copy forgets that Gauss-Seidel keeps the inverse of the diagonal.
+        self._matrix.setDiagonal(volumes, addv=PETSc.InsertMode.ADD_VALUES)
         volumes.destroy()
 
     def _measure(self) -> float:
         """dt D / h^2 from the diagonal: a cell with six neighbours has 1 + 6 dt D / h^2 there."""
-        diagonal = self._first.getDiagonal()
+        diagonal = self._matrix.getDiagonal()
         diagonal.array[:] /= self.space.relative_volumes
         largest = diagonal.max()[1]
         diagonal.destroy()
         return float((largest - 1.0) / 6.0)
 
     def destroy(self) -> None:
-        for matrix in (self._first, self._other):
+        for matrix in (self._matrix, self._assembled):
             if matrix is not None:
                 matrix.destroy()
 
@@ -206,7 +224,9 @@ class _Krylov:
 
     def __init__(self, name: str, matrix: _Matrix, transform: CosineTransform | None) -> None:
         self.name, self.matrix, self.transform = name, matrix, transform
-        self._dt = self._set_up_for = 0.0
+        self._dt = 0.0
+        #: dt of multigrid's interpolation and of its coarse matrices.
+        self._made_for = self._set_up_for = 0.0
         self._x, self._b = matrix.space.create_vector(), matrix.space.create_vector()
         self._ksp = PETSc.KSP().create(matrix.space.comm)
         self._ksp.setOptionsPrefix(f"{name}_")
@@ -231,7 +251,7 @@ class _Krylov:
 
     def solve(self, values: Array, dt: float) -> int:
         """Solve in place; the number of iterations."""
-        if dt != self._dt:
+        if dt != self._dt or dt != self.matrix.dt:  # fields of one diffusivity share the matrix
             self._set_up(dt)
         return solve_in_place(self.matrix.space, self._ksp, self._x, self._b, values, dt, self.name)
 
@@ -243,8 +263,15 @@ class _Krylov:
         else:
             pc.setType(PETSc.PC.Type.GAMG if self.matrix.diffusion_number >= MULTIGRID_FROM else PETSc.PC.Type.JACOBI)
             ksp.setFromOptions()
-        near = 1.0 / MULTIGRID_REACH <= dt / (self._set_up_for or np.inf) <= MULTIGRID_REACH
-        keep = near and pc.getType() == PETSc.PC.Type.GAMG and ksp.getType() != PETSc.KSP.Type.PREONLY
+        multigrid = pc.getType() == PETSc.PC.Type.GAMG
+        if not multigrid:
+            self._made_for = 0.0
+        elif not _near(dt, self._made_for, MULTIGRID_LASTS):
+            pc.setType(PETSc.PC.Type.JACOBI)  # another type is what makes PETSc forget
+            pc.setType(PETSc.PC.Type.GAMG)
+            ksp.setFromOptions()
+            self._made_for = dt
+        keep = multigrid and _near(dt, self._set_up_for, MULTIGRID_REACH) and ksp.getType() != PETSc.KSP.Type.PREONLY
         pc.setReusePreconditioner(keep)
         if not keep:
             self._set_up_for = dt
@@ -277,12 +304,28 @@ def solve_in_place(space: Space, ksp: Any, x: Any, b: Any, values: Array, dt: fl
             f"diffusion of {name} not solved: PETSc reason {reason} after {iterations} iterations, residual "
             f"{ksp.getResidualNorm():.3g}, dt = {dt:g}"
         )
+    if ksp.getType() == PETSc.KSP.Type.PREONLY:
+        _check_direct(ksp, x, b, name)
     values[...] = x.array.reshape(values.shape)
     x.array[:] *= volumes
     defect, size = b.sum() - x.sum(), x.norm(PETSc.NormType.NORM_1)
     if size > 0.0:
         values += np.abs(values) * (defect / size)
     return iterations
+
+
+def _check_direct(ksp: Any, x: Any, b: Any, name: str) -> None:
+    """PETSc takes whatever a preconditioner makes of b for the solution; raises NumericsError where it is none."""
+    residual = b.duplicate()
+    ksp.getOperators()[0].mult(x, residual)
+    residual.axpy(-1.0, b)
+    left, size = residual.norm(), b.norm()
+    residual.destroy()
+    if left > DIRECT_RESIDUAL * size:
+        raise NumericsError(
+            f"diffusion of {name} not solved: PETSc options -{name}_ksp_type preonly -{name}_pc_type "
+            f"{ksp.getPC().getType()} leave a residual of {left / size:.1g}; accepted: a direct solver, as lu"
+        )
 
 
 class _CosinePreconditioner:
@@ -297,6 +340,11 @@ class _CosinePreconditioner:
         self.transform.backward_euler(y.array.reshape(self.transform.shape), self.dt_D)
 
 
+def _near(dt: float, other: float, factor: float) -> bool:
+    """Whether dt is at most `factor` times the other one and at least that part of it."""
+    return other <= factor * dt and dt <= factor * other
+
+
 def _preconditioner(pc: Any) -> str:
     kind = pc.getType()
     if kind == PETSc.PC.Type.PYTHON:
@@ -307,8 +355,14 @@ def _preconditioner(pc: Any) -> str:
 def take_options(solver: Any, name: str) -> None:
     """Let the user's PETSc options for a field change its solver.
 
-    Raises InputError when PETSc does not know one of their values.
+    Raises InputError when PETSc does not know one of their values, or would leave the scaled system in place of ours.
     """
+    given = PETSc.Options(f"{name}_")
+    if given.getBool("ksp_diagonal_scale", False) and not given.getBool("ksp_diagonal_scale_fix", False):
+        raise InputError(
+            f"PETSc option -{name}_ksp_diagonal_scale; accepted with -{name}_ksp_diagonal_scale_fix, which puts the "
+            "matrix back that the next step is made of"
+        )
     try:
         solver.setFromOptions()
     except PETSc.Error as error:

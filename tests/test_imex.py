@@ -216,6 +216,21 @@ def test_a_step_that_overflows_is_repeated_shorter(kind):
     space.destroy()
 
 
+def test_a_mask_does_not_stop_a_run_whose_steps_grow():
+    """From the first hundredth of a day to steps of a fifth of one."""
+    space = BoxSpace((10, 10, 10), (0.5, 0.5, 0.5))
+    D_C = space.zeros()
+    space.owned(D_C)[...] = np.where(space.centres[0] < 0.25, 0.0014, 0.14) + 0.0 * sum(space.centres[1:])
+    space.exchange_field(D_C)
+    u = therapy(space)
+    integrator = Imex(space, P, D_C=D_C)
+    steps = advance(integrator, u, 2.0)
+    assert max(steps) > 0.1
+    assert integrator.figures()["linear_iterations"]["C"] < 40 * len(steps)
+    integrator.destroy()
+    space.destroy()
+
+
 def test_an_infusion_keeps_the_linear_solvers():
     """Only other diffusivities make new ones: on a mesh FiPy assembles them, and the manifest tells of them."""
     space = MeshSpace(grid_mesh((4, 3, 2), (1.0, 1.0, 1.0)))

@@ -9,6 +9,7 @@ import pytest
 
 from carmodel import FIELDS
 from carmodel.compare import compare
+from carmodel.errors import InputError, NumericsError
 from carmodel.linear import JacobiDiffusion, KrylovDiffusion
 from carmodel.parameters import PRESETS
 from carmodel.results import RunDirectory
@@ -167,6 +168,82 @@ def test_a_contrast_of_100_takes_at_most_15_iterations(dt):
         assert np.abs(w.array.reshape(b.shape) - b).max() < 1e-10
         for owned in (matrix, v, w, solver):
             owned.destroy()
+    space.destroy()
+
+
+def iterations_of_C(solver, u, dt):
+    before = solver.iterations[0]
+    solver.solve(u.copy(), dt)
+    return solver.iterations[0] - before
+
+
+def test_the_preconditioner_of_a_mask_is_that_of_the_step():
+    """Its Gauss-Seidel parts too: kept from a short first step they are indefinite for longer ones."""
+    space = BoxSpace((12, 12, 12), (0.6, 0.6, 0.6))
+    x, y, _ = (c / 0.6 for c in space.centres)
+    D = space.zeros()
+    space.owned(D)[...] = 0.07 * (1.0 + 0.9 * np.sin(2.0 * np.pi * x) * np.cos(np.pi * y))
+    space.exchange_field(D)
+    diffusivities = [D, *P.diffusivities[1:]]
+    u = tumour_ball(space)
+    solver = KrylovDiffusion(space, diffusivities)
+    for dt in (1e-4, 0.05, 0.02, 1e-4, 0.3):  # the last one has its matrix assembled anew
+        new = KrylovDiffusion(space, diffusivities)
+        assert iterations_of_C(solver, u, dt) == iterations_of_C(new, u, dt), dt
+        new.destroy()
+    solver.destroy()
+    space.destroy()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"H_ksp_type": "preonly", "H_pc_type": "composite", "H_pc_composite_pcs": "lu"},
+        {"H_ksp_diagonal_scale": "", "H_ksp_diagonal_scale_fix": ""},
+        {"H_pc_type": "gamg"},
+    ],
+)
+def test_a_user_s_preconditioner_follows_the_step(options):
+    with petsc_options(options):
+        box = BoxSpace((10, 10, 10), (0.25, 0.25, 0.25))
+        solver = KrylovDiffusion(box, P.diffusivities)
+    start = np.random.default_rng(7).random((10, 10, 10))
+    for dt in (0.02, 0.025, 0.5, 1e-5, 0.02):
+        values = start.copy()
+        solver.solve_field(6, values, dt)
+        assert np.abs(values - backward_euler_by_cosines(start, P.D_H, dt, box.spacing)).max() < 1e-11, dt
+    solver.destroy()
+    box.destroy()
+
+
+def test_fields_of_one_diffusivity_may_take_steps_of_their_own():
+    """They share a matrix on a mesh: that of TB is not TA's."""
+    space = mesh_of_box((6, 5, 4), (0.3, 0.25, 0.2))
+    p = P._replace(D_T=0.5)
+    start = np.random.default_rng(9).random(space.n_owned)
+    solver = KrylovDiffusion(space, p.diffusivities)
+    solved = []
+    for f, dt in ((2, 0.01), (2, 0.1), (3, 0.01), (2, 0.1)):
+        values = start.copy()
+        solver.solve_field(f, values, dt)
+        solved.append(values)
+    assert np.abs(solved[3] - solved[1]).max() < 1e-12
+    solver.destroy()
+    space.destroy()
+
+
+def test_options_that_give_another_answer_in_silence_are_refused():
+    space = BoxSpace((6, 5, 4), (1.0, 1.0, 1.0))
+    with (
+        petsc_options({"H_ksp_diagonal_scale": ""}),
+        pytest.raises(InputError, match="PETSc option -H_ksp_diagonal_scale; accepted with -H_ksp_diagonal_scale_fix"),
+    ):
+        KrylovDiffusion(space, P.diffusivities)
+    with petsc_options({"H_ksp_type": "preonly", "H_pc_type": "jacobi"}):
+        solver = KrylovDiffusion(space, P.diffusivities)
+    with pytest.raises(NumericsError, match="-H_ksp_type preonly -H_pc_type jacobi leave a residual of"):
+        solver.solve(tumour_ball(space), DT)
+    solver.destroy()
     space.destroy()
 
 
