@@ -10,9 +10,10 @@ from tests.conftest import ROOT
 
 #: What the ranks' MPI library goes by, in the end: its global variable.
 YIELDS = """
-import ctypes
+import ctypes, sys
 from mpi4py import MPI
-print(ctypes.c_bool.in_dll(ctypes.CDLL(None), "ompi_mpi_yield_when_idle").value)
+yields = ctypes.c_bool.in_dll(ctypes.CDLL(MPI.__file__), "ompi_mpi_yield_when_idle").value
+sys.stdout.write(f"{yields}\\n")  # at once: two ranks' lines stay two lines
 """
 
 
