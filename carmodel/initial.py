@@ -12,6 +12,7 @@ from .errors import InputError
 from .scenario import Box, Initial, Mask, Scenario
 from .shapes import Ball, Disk, Layer, Slab
 from .spaces import BoxSpace, Space
+from .spaces.meshfile import ACCEPTED, read_mesh_file
 from .vtkfile import read_vtk
 
 Array = NDArray[np.float64]
@@ -134,13 +135,16 @@ def read_cell_data(path: Path, array: str, key: str) -> tuple[Any, Array]:
 
 
 def check_files(scenario: Scenario) -> None:
-    """Read the volumes that a run file names, without a space to put them on; a mesh must be there.
+    """Read the volumes that a run file names, without a space to put them on; a mesh must be one.
 
     Raises InputError when one cannot be used.
     """
     mesh = getattr(scenario.space, "mesh", "grid")
-    if mesh != "grid" and not Path(mesh).is_file():
-        raise InputError(f"space.mesh = '{mesh}': no such file; accepted: a Gmsh .geo or .msh file with a volume")
+    if mesh != "grid":
+        try:
+            read_mesh_file(Path(mesh))
+        except ValueError as error:
+            raise InputError(f"space.mesh = '{mesh}': {error}; accepted: {ACCEPTED}") from None
     files = [(file, field, f"initial.{field}") for field, file in scenario.initial.files.items()]
     if mask := scenario.parameters.mask:
         files.append((mask.mask, mask.array, "parameters.D_C.mask"))

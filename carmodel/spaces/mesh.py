@@ -3,8 +3,8 @@
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from ..errors import InputError
 from ..parameters import Parameters
 from ..transport import TAXIS_SCHEMES
 from . import faces
+from .meshfile import ACCEPTED, read_mesh_file, write_cut_mesh
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -37,59 +38,30 @@ def gmsh_mesh(path: Path) -> Any:
     """FiPy's mesh of a Gmsh file, `.geo` or `.msh` of any version; Gmsh cuts it for the ranks; collective.
 
     Curved cells of higher order become straight ones.
-    Raises InputError when Gmsh finds an error in the file or no mesh of solid cells comes of it.
+    Raises InputError when the file does more than describe a mesh, Gmsh finds an error in it or takes too long or too
+    much memory, or no mesh of solid cells comes of it.
     """
-
-    def refuse(found: str) -> InputError:
-        return InputError(f"space.mesh = '{path}': {found}; accepted: a Gmsh .geo or .msh file with a volume")
-
-    if complaint := MPI.COMM_WORLD.bcast(_at_first_sight(path) if MPI.COMM_WORLD.rank == 0 else ""):
-        raise refuse(complaint)
-    # FiPy reads .msh files of version 2 only, in as many parts as there are ranks, and a torn one for ever: Gmsh,
-    # started by FiPy on rank 0, reads any and tells what is wrong with it.  FiPy takes what it says for ASCII.
-    script = f'General.Verbosity = 1;\nMerge "{path.resolve()}";\nMesh.ElementOrder = 1;\nSetOrder 1;\n'
-    mesh, found = None, ""
-    with tempfile.TemporaryFile("w+", errors="replace") as said:
-        try:
-            with _stderr_to(said.fileno()):
-                mesh = fipy.Gmsh3D(script)
-        except Exception as error:  # whatever a wrong file sets off in FiPy's parser
-            found = (str(error) or type(error).__name__).splitlines()[0]
-        said.seek(0)
-        errors = [line.removeprefix("Error").strip(" :\n") for line in said if line.startswith("Error")]
-    # What Gmsh complains of, it leaves out, and goes on.
-    if complaint := MPI.COMM_WORLD.bcast(errors[0] if errors else "") or found:
-        raise refuse(complaint)
-    if mesh is None or not mesh.globalNumberOfCells:
-        raise refuse("has no solid cells")
+    comm = MPI.COMM_WORLD
+    with ExitStack() as stack:
+        mesh_file, found = Path(), ""
+        if comm.rank == 0:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="carmodel-"))
+            try:
+                mesh_file, _ = write_cut_mesh(read_mesh_file(path), Path(folder), comm.size)
+            except ValueError as error:
+                found = str(error)
+        mesh_file, found = comm.bcast((mesh_file, found))
+        mesh = None
+        if not found:
+            # FiPy reads .msh files of version 2 only, in as many parts as there are ranks: as Gmsh has written it.
+            try:
+                mesh = fipy.Gmsh3D(str(mesh_file))
+            except Exception as error:  # whatever FiPy's parser meets
+                found = (str(error) or type(error).__name__).splitlines()[0]
+        comm.Barrier()  # all have read before the folder goes
+    if found:
+        raise InputError(f"space.mesh = '{path}': {found}; accepted: {ACCEPTED}")
     return mesh
-
-
-def _at_first_sight(path: Path) -> str:
-    """What is wrong with a file that need not be shown to Gmsh, which may read on in noise for ever; "" if nothing."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(4096)
-    except OSError as error:
-        return "no such file" if isinstance(error, FileNotFoundError) else str(error.strerror)
-    # A mesh starts with a section, binary or not; all else is a script.
-    script = not start.lstrip().startswith(b"$")
-    if script and (path.suffix == ".msh" or any(byte < 32 and byte not in b"\t\n\f\r" for byte in start)):
-        return "is neither a mesh nor a script of Gmsh's"
-    return ""
-
-
-@contextmanager
-def _stderr_to(file: int) -> Iterator[None]:
-    """Send what this process and those it starts write to stderr into a file: Gmsh prints pages there."""
-    sys.stderr.flush()
-    screen = os.dup(2)
-    os.dup2(file, 2)
-    try:
-        yield
-    finally:
-        os.dup2(screen, 2)
-        os.close(screen)
 
 
 def adjacent_cells(mesh: Any) -> tuple[Integers, Integers]:
