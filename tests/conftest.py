@@ -154,3 +154,14 @@ def paper_runs(tmp_path_factory):
     for name, case in experiments().items():
         simulate(case, folder / name)
     return folder
+
+
+@pytest.fixture(scope="session")
+def mesh_files(tmp_path_factory):
+    """Gmsh's meshes of tests/data/cube.geo in every version, text and binary, by name."""
+    folder = tmp_path_factory.mktemp("meshes")
+    for version in ("msh1", "msh22", "msh22 -bin", "msh41", "msh41 -bin"):
+        file = folder / f"{version.replace(' ', '')}.msh"
+        gmsh = [ROOT / ".venv/bin/gmsh", "-3", ROOT / "tests/data/cube.geo", "-v", "0", "-o", file, "-format"]
+        subprocess.run([*gmsh, *version.split()], check=True, timeout=60)
+    return {path.stem: path for path in folder.glob("*.msh")}

@@ -2,19 +2,19 @@
 
 import os
 import signal
-import stat
 import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from ..files import MESH, open_regular
 from ..memory import available, in_words
 from .geo import checked_script
 from .msh import announced_elements
 
-#: Largest files that are read, in bytes.
-LARGEST_SCRIPT, LARGEST_MESH = 10_000_000, 8_000_000_000
+#: Largest script that is read, in bytes.
+LARGEST_SCRIPT = 10_000_000
 
 #: Seconds that Gmsh may take, and the share of the memory that is left on the machine.
 SECONDS, SHARE = 600.0, 0.8
@@ -53,25 +53,16 @@ class MeshFile(NamedTuple):
 def read_mesh_file(path: Path) -> MeshFile:
     """Look into a `.geo` or `.msh` file.
 
-    Raises ValueError where it is neither by its content, or a script that does more than describe a mesh.
+    Raises ValueError where it cannot be read, is neither by its content, or does more than describe a mesh.
     """
-    try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
-            raise ValueError("is no regular file")
-        with path.open("rb") as file:
-            start = file.read(LARGEST_SCRIPT + 1 if found.st_size <= LARGEST_SCRIPT else 1)
-    except FileNotFoundError:
-        raise ValueError("no such file") from None
-    except OSError as error:
-        raise ValueError(str(error.strerror)) from None
-    if start.startswith(b"$"):
-        if found.st_size > LARGEST_MESH:
-            raise ValueError(f"is larger than {in_words(LARGEST_MESH)}")
-        return MeshFile(path, "", announced_elements(path))
+    with open_regular(path, MESH) as file:
+        size = os.fstat(file.fileno()).st_size
+        start = file.read(LARGEST_SCRIPT if size <= LARGEST_SCRIPT else 1)
+        if start.startswith(b"$"):
+            return MeshFile(path, "", announced_elements(file, size))
     if path.suffix == ".msh" or any(byte < 32 and byte not in b"\t\n\f\r" for byte in start):
         raise ValueError("is neither a mesh nor a script of Gmsh's")
-    if found.st_size > LARGEST_SCRIPT:
+    if size > LARGEST_SCRIPT:
         raise ValueError(f"is a script of more than {in_words(LARGEST_SCRIPT)}")
     # A byte a character: Gmsh knows no encodings.
     return MeshFile(path, checked_script(start.decode("latin-1")), 0)

@@ -2,7 +2,7 @@
 
 import mmap
 import re
-from pathlib import Path
+from typing import BinaryIO
 
 #: Sections of the nodes and elements by major version; what a node and an element take at least, as text and in binary.
 _SECTIONS = {
@@ -12,15 +12,12 @@ _SECTIONS = {
 }
 
 
-def announced_elements(path: Path) -> int:
-    """Elements, of all dimensions, that a `.msh` file announces.
+def announced_elements(file: BinaryIO, size: int) -> int:
+    """Elements, of all dimensions, that a `.msh` file of so many bytes announces.
 
     Raises ValueError where it is no mesh of a known version, cut off, or smaller than what it announces.
     """
-    size = path.stat().st_size
-    if not size:
-        raise ValueError("is empty")
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as data:
         version, binary = _header(data)
         nodes, elements, as_text, as_binary = _SECTIONS[version]
         counts = []
