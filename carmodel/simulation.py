@@ -20,17 +20,31 @@ from .spaces import Space
 
 Array = NDArray[np.float64]
 
-#: An adaptive run ends when clamping has made this share of a field: nothing is left of the accuracy asked for.
+#: Of a run's answer nothing is left when clamping has made this share of a field.
 MEANINGLESS = 0.1
 
 
 class Integrator(Protocol):
-    """How the state advances.  `order` is the order of accuracy in time; `adaptive`: it chooses its steps."""
+    """How the state advances.
+
+    `order` is the order of accuracy in time; `adaptive`: it chooses its steps.  `clamped`, shape (7,), is what clamping
+    added to each field so far, summed over this rank's cells.  `negligible` is the share of a field that clamping may
+    have made, and the share of its largest value that it may have been below zero, without a word about it.
+    """
 
     order: int
     adaptive: bool
+    taxis: str
+    negligible: float
     clamped: Array
     seconds: dict[str, float]
+
+    @property
+    def deepest_undershoot(self) -> Array:
+        """How far below zero each field was before it was clamped, relative to its largest value then, shape (7,).
+
+        Zeros where that is not measured.
+        """
 
     def step(self, u: Array, dt: float) -> float:
         """Advance the state, shape (7, n_local), in place by dt days, or fewer if adaptive; how many.  Collective."""
@@ -142,16 +156,20 @@ class Simulation:
         self.seconds = {"output": 0.0}
         self.totals = self._measure()
         self._largest_total = self.totals.total
+        self._deepest: Array = np.zeros(len(FIELDS))
 
     def run(self) -> None:
         """Advance to the end or until interrupted (`stopped_by`).  Observers are told how it ended.
 
-        Raises NumericsError when a solver fails or a field is no longer finite.
+        Raises NumericsError when a solver fails, a field is no longer finite, or too much of one was made by clamping:
+        at once with an adaptive integrator, at the end of the run with another.
         """
         status = "failed: unexpected error"
         try:
             self._tell(lambda observer: observer.start(self))
             self._advance()
+            if not self.stopped_by:
+                self._refuse_clamped(f"by the end, t = {self.t:g}")
             status = f"stopped: by signal {self.stopped_by} at t = {self.t:g}" if self.stopped_by else "finished"
         except (NumericsError, OSError) as error:
             status = f"failed: {error}"
@@ -172,6 +190,11 @@ class Simulation:
         """What clamping has added to each field, as a share of the largest total it has had, shape (7,)."""
         largest = self._largest_total
         return np.divide(self.totals.clamped, largest, out=np.zeros(len(FIELDS)), where=largest > 0.0)
+
+    @property
+    def undershoot(self) -> Array:
+        """How far below zero each field has been, clamped or not, relative to its largest value then, shape (7,)."""
+        return np.maximum(self._deepest, self.integrator.deepest_undershoot)
 
     def _advance(self) -> None:
         self._tell(lambda observer: observer.step(self))
@@ -237,13 +260,22 @@ class Simulation:
             if not np.isfinite([total, clamped]).all():
                 raise NumericsError(f"{name} is no longer finite {when}; saved: {self.outputs} outputs{advice}")
         self._largest_total = np.maximum(self._largest_total, self.totals.total)
+        least, largest = self.totals.least, self.totals.largest
+        below = np.divide(np.maximum(-least, 0.0), largest, out=np.zeros(len(FIELDS)), where=largest > 0.0)
+        self._deepest = np.maximum(self._deepest, below)
         self._tell(lambda observer: observer.step(self))
-        if self.integrator.adaptive and self.clamped_share.max() > MEANINGLESS:
-            name = FIELDS[int(self.clamped_share.argmax())]
+        if self.integrator.adaptive:
+            self._refuse_clamped(when)
+
+    def _refuse_clamped(self, when: str) -> None:
+        """Raise NumericsError where a field owes too much of itself to clamping."""
+        share, name = self.clamped_share.max(), FIELDS[int(self.clamped_share.argmax())]
+        if share > MEANINGLESS:
+            steps = "" if self.integrator.adaptive else "steps or "
+            scheme = ' or another integrator.taxis than "central"' if self.integrator.taxis == "central" else ""
             raise NumericsError(
-                f"{self.clamped_share.max():.0%} of {name} was made by setting negative values to zero {when}; "
-                f"saved: {self.outputs} outputs; "
-                'try smaller cells or another integrator.taxis than "central"'
+                f"{share:.0%} of {name} was made by setting negative values to zero {when}; "
+                f"saved: {self.outputs} outputs; try smaller {steps}cells{scheme}"
             )
 
     def _output(self) -> None:

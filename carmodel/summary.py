@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from . import FIELDS
 from .results import RunDirectory, saved_files
 
 
@@ -15,7 +16,6 @@ def summary(run: RunDirectory) -> str:
     cart = series["total_C"]
     doses = [event["amount"] for event in manifest.get("events", []) if "amount" in event]
     peak, lowest = int(np.argmax(cart)), int(np.argmin(burden))
-    clamped = sum(abs(series[name][-1]) for name in series if name.startswith("clamped_"))
     grid, seconds = manifest["grid"], manifest["wall_seconds"]
     cells = " x ".join(map(str, grid["cells"])) if grid["kind"] == "box" else f"{grid['cells']} mesh"
     phases = ", ".join(f"{name.replace('_', '-')} {spent:.1f}" for name, spent in seconds.items() if name != "total")
@@ -38,7 +38,8 @@ def summary(run: RunDirectory) -> str:
             f"{_given([cart[0], *doses])}, peak {cart[peak]:.4g} on day {series['t'][peak]:.3g}, {cart[-1]:.4g} left",
         ),
         ("exhausted", f"{series['total_E'][-1]:.4g} at the end"),
-        ("clamped", f"{clamped:.2g} added by setting negative values to zero, all fields"),
+        ("clamped", _clamped(series)),
+        *(("warning", line) for line in manifest.get("warnings", [])),
     ]
     if (index := run.folder / "fields.pvd").is_file():
         times = saved_files(index)[0]
@@ -46,6 +47,13 @@ def summary(run: RunDirectory) -> str:
     rows += [("cut off", text) for text in run.cut_off]
     rows.append(("tables", ", ".join(str(run.folder / name) for name in ("series.csv", "line.csv"))))
     return "\n".join(f"{name:>16}  {text}" for name, text in rows)
+
+
+def _clamped(series: dict[str, np.ndarray]) -> str:
+    """What setting negative values to zero has made of the field that owes most to it."""
+    shares = {f: series[f"clamped_{f}"][-1] / max(series[f"total_{f}"].max(), 1e-300) for f in FIELDS}
+    most = max(FIELDS, key=lambda f: shares[f])
+    return f"{shares[most]:.2g} of {most} made by setting negative values to zero, of other fields less"
 
 
 def _given(doses: list[float]) -> str:

@@ -187,7 +187,8 @@ def test_multiples_are_those_of_the_state_at_the_start():
 class Still:
     """An integrator that does nothing, and says so."""
 
-    order, adaptive, clamped, seconds = 1, False, np.zeros(7), {}
+    order, adaptive, taxis, negligible, clamped, seconds = 1, False, "central", 0.01, np.zeros(7), {}
+    deepest_undershoot = np.zeros(7)
 
     def __init__(self):
         self.calls = []

@@ -97,11 +97,12 @@ class Coupled:
         if scheme not in SCHEMES:
             raise ValueError(f"scheme: {scheme!r} is unknown; accepted: {', '.join(SCHEMES)}")
         self.order = SCHEMES[scheme]
-        self.adaptive = False
+        self.adaptive, self.negligible = False, 0.01
         self.space, self.taxis = space, taxis
         self.tolerance, self.most_sweeps, self.least_step = tolerance, most_sweeps, least_step
         #: Nothing is clamped: zeros of shape (7,).
         self.clamped: Array = np.zeros(len(FIELDS))
+        self.deepest_undershoot: Array = np.zeros(len(FIELDS))
         self.sweeps, self.halvings = 0, 0
         #: Wall time spent, in seconds, by phase.
         self.seconds = {"assembly": 0.0, "solve": 0.0}

@@ -79,6 +79,7 @@ class Exponential:
         #: Sum over this rank's cells of what clamping added to each field so far, shape (7,).
         self.clamped: Array = np.zeros(len(FIELDS))
         self.undershoot = Undershoot(rtol)
+        self.negligible = rtol  # what is clamped beyond it belies the error aimed at
         self.rejected = {"error": 0, "undershoot": 0}
         #: Wall time spent, in seconds, by phase.
         self.seconds = {"reaction_taxis": 0.0, "diffusion": 0.0, "time_stepper": 0.0}
@@ -120,6 +121,11 @@ class Exponential:
         self._next = min(self._next, self._first_dt)
         self._begun = False
         self.undershoot.forget()
+
+    @property
+    def deepest_undershoot(self) -> Array:
+        """How far below zero accepted steps left each field, relative to its largest value then, shape (7,)."""
+        return self.undershoot.accepted
 
     def figures(self) -> dict[str, Any]:
         """Counts for the manifest."""

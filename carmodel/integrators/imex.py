@@ -85,6 +85,7 @@ class Imex:
         #: Sum over this rank's cells of what clamping added to each field so far, shape (7,).
         self.clamped: Array = np.zeros(len(FIELDS))
         self.undershoot = Undershoot(rtol)
+        self.negligible = rtol  # what is clamped beyond it belies the error aimed at
         self.rejected = {"error": 0, "undershoot": 0}
         #: Wall time spent, in seconds, by phase.
         self.seconds = {"reaction_taxis": 0.0, "diffusion": 0.0, "time_stepper": 0.0}
@@ -188,6 +189,11 @@ class Imex:
         self._next = min(self._next, self._first_dt)
         self.undershoot.forget()
         self._ts.restartStep()
+
+    @property
+    def deepest_undershoot(self) -> Array:
+        """How far below zero accepted steps left each field, relative to its largest value then, shape (7,)."""
+        return self.undershoot.accepted
 
     def figures(self) -> dict[str, Any]:
         """Counts for the manifest."""

@@ -51,6 +51,7 @@ class Strang:
     """
 
     adaptive = False
+    negligible = 0.01
 
     def __init__(
         self,
@@ -79,6 +80,7 @@ class Strang:
         self.order = SCHEMES[diffusion_scheme]
         #: Sum over this rank's cells of what clamping added to each field so far, shape (7,).
         self.clamped: Array = np.zeros(len(FIELDS))
+        self.deepest_undershoot: Array = np.zeros(len(FIELDS))
         #: Wall time spent, in seconds, by phase.
         self.seconds = {"reaction_taxis": 0.0, "diffusion": 0.0}
         self._given_D_C = D_C

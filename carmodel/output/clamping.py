@@ -1,4 +1,4 @@
-"""Lines on stderr about fields of which clamping has made more than a little."""
+"""What is said about negative values: on stderr while a run goes on, in its manifest, and by `carmodel info`."""
 
 import sys
 
@@ -7,26 +7,35 @@ import numpy as np
 from .. import FIELDS
 from ..simulation import Observer, Simulation
 
-#: Share of a field's largest total from which what clamping added is worth a line.
-NOTABLE = 0.01
+
+def remarks(run: Simulation) -> dict[tuple[str, str], tuple[float, str]]:
+    """By measure and field, those that are more than the integrator's `negligible`: how much, and a line about it."""
+    integrator = run.integrator
+    limit = f", more than integrator.rtol = {integrator.negligible:g}" if integrator.adaptive else ""
+    steps = "" if integrator.adaptive else "steps or "
+    scheme = ', or another integrator.taxis than "central",' if integrator.taxis == "central" else ""
+    advice = f"{limit}; smaller {steps}cells{scheme} may avoid that"
+    measures = {
+        "clamped": (run.clamped_share, "setting negative values to zero has made {:.3g}% of it by t = {:.4g}"),
+        "undershoot": (run.undershoot, "values down to -{:.3g}% of its largest were accepted by t = {:.4g}"),
+    }
+    return {
+        (measure, FIELDS[f]): (values[f], f"{FIELDS[f]}: {line.format(100.0 * values[f], run.t)}{advice}")
+        for measure, (values, line) in measures.items()
+        for f in np.flatnonzero(values > integrator.negligible)
+    }
 
 
 class ClampingWarning(Observer):
-    """Writes on rank 0, again at each tenfold; a quiet run warns too, or only its series would know."""
+    """Writes each remark on rank 0, again at each tenfold; a quiet run too, or only its manifest would know."""
 
     def __init__(self) -> None:
-        self._notable = np.full(len(FIELDS), NOTABLE)
+        self._told: dict[tuple[str, str], float] = {}
 
     def step(self, run: Simulation) -> None:
-        """Look at what clamping has added so far."""
-        shares = run.clamped_share
-        for f in np.flatnonzero(shares > self._notable):
-            self._notable[f] = 10.0 * shares[f]
-            if run.space.comm.rank == 0:
-                print(
-                    f"warning: {FIELDS[f]}: setting negative values to zero has made {shares[f]:.1%} of it by "
-                    f't = {run.t:.4g}; smaller steps or cells, or another integrator.taxis than "central", may avoid '
-                    "that",
-                    file=sys.stderr,
-                    flush=True,
-                )
+        """Look at what there is to remark so far."""
+        for what, (value, line) in remarks(run).items():
+            if value > 10.0 * self._told.get(what, 0.0):
+                self._told[what] = value
+                if run.space.comm.rank == 0:
+                    print(f"warning: {line}", file=sys.stderr, flush=True)

@@ -16,18 +16,19 @@ import petsc4py
 from mpi4py import MPI
 from petsc4py import PETSc
 
-from .. import __version__
+from .. import FIELDS, __version__
 from ..locks import hold
 from ..simulation import Observer, Simulation
 from ..spaces import BoxSpace, Space
 from ..threads import thread_count
+from .clamping import remarks
 
 NAME = "manifest.json"
 #: The file beside it that is locked while a run lasts: unlike the manifest it is never replaced.
 RUN_FILE = "run.toml"
 
 #: Bytes that the manifest of a run under way keeps free at its end, and those that a file system gives at a time.
-ROOM, BLOCK = 1024, 4096
+ROOM, BLOCK = 4096, 4096
 
 
 class Manifest(Observer):
@@ -82,6 +83,8 @@ class Manifest(Observer):
             "outputs": run.outputs,
             "wall_seconds": {phase: round(spent, 4) for phase, spent in seconds.items()},
             **integrator.figures(),
+            "clamped_share": dict(zip(FIELDS, run.clamped_share.tolist(), strict=True)),
+            "warnings": [line for _, line in remarks(run).values()],
             "events": [event.record() for event in run.events],
         }
         self._replace(self._fixed | figures)
@@ -89,7 +92,7 @@ class Manifest(Observer):
     def _replace(self, manifest: dict[str, Any]) -> None:
         """Write it anew and whole; where the disk has no room for that, into the room that the old one takes."""
         text = json.dumps(manifest, indent=2).encode()
-        if manifest["status"] == "running":  # room for what a failure has to say
+        if manifest["status"] == "running":  # room for what a failure and more warnings have to say
             text = text.ljust(-(-(len(text) + ROOM) // BLOCK) * BLOCK - 1)
         new = self._path.with_suffix(".new")
         try:
