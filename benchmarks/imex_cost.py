@@ -32,10 +32,10 @@ METHODS = (DEFAULT, "2e", "3", "4", "5")
 
 def worker(n: int, method: str) -> None:
     """Measure n cells a side; prints JSON."""
-    import petsc4py
+    from carmodel import petsc
 
     by_petsc = ["-ts_adapt_type", "none", "-ts_dt", str(DT), "-ts_arkimex_type", method]
-    petsc4py.init(["", *(by_petsc if method != DEFAULT else [])])
+    petsc.start(by_petsc if method != DEFAULT else ())
     from carmodel.initial import initial_state
     from carmodel.integrators import Exponential, Imex
     from carmodel.runfile import load

@@ -9,10 +9,10 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
-from petsc4py import PETSc
 
 from carmodel import linear
 from carmodel.linear import KrylovDiffusion
+from carmodel.petsc import PETSc
 from carmodel.spaces.mesh import MeshSpace, grid_mesh
 
 ROOT = Path(__file__).parents[1]

@@ -12,8 +12,8 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from petsc4py import PETSc
 
+from carmodel.petsc import PETSc
 from carmodel.spaces.mesh import MeshSpace, gmsh_mesh
 
 ROOT = Path(__file__).parents[1]

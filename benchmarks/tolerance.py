@@ -11,10 +11,10 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from petsc4py import PETSc
 
 from carmodel.initial import initial_state
 from carmodel.integrators import Exponential, Imex
+from carmodel.petsc import PETSc
 from carmodel.runfile import load
 from carmodel.spaces import BoxSpace
 

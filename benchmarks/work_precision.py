@@ -21,11 +21,11 @@ from typing import Any
 import matplotlib
 import numpy as np
 from numpy.typing import NDArray
-from petsc4py import PETSc
 
 from carmodel.initial import initial_state
 from carmodel.integrators import Exponential, Imex, Strang
 from carmodel.integrators.coupled import Coupled
+from carmodel.petsc import PETSc
 from carmodel.runfile import load
 from carmodel.spaces import BoxSpace
 from carmodel.spaces.mesh import MeshSpace, grid_mesh

@@ -27,7 +27,8 @@ from .scenario import Scenario
 #: Seconds between looks at the processes.
 PERIOD = 0.2
 
-_COMMAND = [sys.executable, "-c", "from carmodel.cli import main; main()", "run"]
+# -P: from where this process has carmodel, not from the current folder.
+_COMMAND = [sys.executable, "-P", "-c", "from carmodel.cli import main; main()", "run"]
 
 
 def cores() -> int:
@@ -76,7 +77,7 @@ def _is_there(out: Path, scenario: Scenario) -> bool:
     )
     with _refusing("read", out):
         if not (out / "run.toml").exists():
-            if held := [name for name in OUTPUTS if (out / name).exists()]:
+            if held := [name for name in OUTPUTS if os.path.lexists(out / name)]:
                 raise InputError(refusal.format(held[0]))
             return False
     try:

@@ -88,9 +88,6 @@ def sweep(
 @app.command()
 def check(file: RunFile, overrides: Overrides = None) -> None:
     """Validate a run file and print it with every default; run nothing."""
-    import petsc4py
-
-    petsc4py.init(["carmodel", "-no_signal_handler"])  # else a reader that goes is an error of PETSc's
     from .initial import check_files
     from .runfile import load
 

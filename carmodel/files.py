@@ -1,10 +1,13 @@
 """Opens files that come from elsewhere: regular ones, up to a size that the reader states, and nothing else.
 
-A device or a pipe may hold a reader for ever, and an endless file fills the memory.
+A device or a pipe may hold a reader for ever, and an endless file fills the memory.  What a run writes anew is written
+beside the old file, never through a link that stands there.
 """
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -74,3 +77,21 @@ def _check(found: os.stat_result, most: int) -> None:
         raise ValueError(_KINDS.get(stat.S_IFMT(found.st_mode), "is no file"))
     if found.st_size > most:
         raise ValueError(f"has {found.st_size} bytes; at most {most} are read")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A new file that takes the place of `path` when the block ends; where the block fails it is gone again.
+
+    Its name is that of `path` with ".new".  Raises OSError when it cannot be made.
+    """
+    new = path.with_name(f"{path.name}.new")
+    new.unlink(missing_ok=True)  # left by a run that was killed, or somebody's link to somewhere else
+    try:
+        with new.open("xb") as file:
+            yield file
+        os.replace(new, path)
+    except BaseException:
+        with suppress(OSError):
+            new.unlink()
+        raise

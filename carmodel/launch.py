@@ -1,5 +1,6 @@
 """`carmodel run`: from a run file to a run directory, on one rank or many."""
 
+import os
 import signal
 import sys
 import traceback
@@ -11,9 +12,7 @@ from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
-import petsc4py
-
-from . import FIELDS
+from . import FIELDS, petsc
 from .errors import InputError, NumericsError
 from .runfile import load
 from .scenario import Box, Mesh, Scenario
@@ -47,9 +46,8 @@ def launch(file: Path, out: Path, overrides: list[str], petsc_options: list[str]
     """
     began = perf_counter()
     _abort_together()
-    # PETSc's own handlers would end the run at the first broken pipe or hang-up.
     try:
-        petsc4py.init(["carmodel", "-no_signal_handler", *petsc_options])
+        petsc.start(petsc_options)
     except Exception as error:
         raise InputError(f"PETSc options {petsc_options}: {str(error).splitlines()[-1].strip()}") from None
     scenario = _together(lambda: load(file, overrides))
@@ -176,7 +174,7 @@ def _exponential_is_wanted(choices: Choices) -> bool:
 
     Raises InputError where such an option meets a `method` without them.
     """
-    from petsc4py import PETSc
+    from .petsc import PETSc
 
     prefixes = ("ts_", "imex_", *(f"{field}_".lower() for field in FIELDS))
     options = [key for key in PETSc.Options().getAll() if key.lower().startswith(prefixes)]  # PETSc reads any case
@@ -192,7 +190,7 @@ def _prepare(out: Path, scenario: Scenario) -> None:
     """Make the run directory and write the resolved run file into it."""
     file = out / "run.toml"
     try:
-        if held := [name for name in OUTPUTS if (out / name).exists()]:
+        if held := [name for name in OUTPUTS if os.path.lexists(out / name)]:
             raise InputError(f"--out {out}: holds another run ({held[0]}); accepted: a new or empty folder")
         out.mkdir(parents=True, exist_ok=True)
         with file.open("x", encoding="utf-8") as stream:

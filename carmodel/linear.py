@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
-from petsc4py import PETSc
 
 from . import FIELDS
 from .errors import InputError, NotFiniteError, NumericsError
+from .petsc import PETSc
 from .spaces import BoxSpace, Space
 from .spaces.cosine import CosineTransform
 

@@ -4,12 +4,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from petsc4py import PETSc
 
 from . import FIELDS
 from .errors import NumericsError
 from .linear import RELATIVE_RESIDUAL, petsc_reason, solve_in_place, take_options
 from .parameters import Parameters
+from .petsc import PETSc
 from .spaces import Space
 
 Array = NDArray[np.float64]

@@ -60,7 +60,10 @@ class Frame(NamedTuple):
 def can_draw() -> bool:
     """Whether VTK can render here: in a process of its own, because without OpenGL it crashes."""
     probe = "import pyvista; p = pyvista.Plotter(off_screen=True); p.add_mesh(pyvista.Sphere()); p.screenshot()"
-    return subprocess.run([sys.executable, "-c", probe], capture_output=True, check=False, timeout=120).returncode == 0
+    return (
+        subprocess.run([sys.executable, "-P", "-c", probe], capture_output=True, check=False, timeout=120).returncode
+        == 0
+    )
 
 
 def scale_of(run: RunDirectory) -> Scale:

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from petsc4py import PETSc
 
 from carmodel import cli
 from carmodel.parameters import PRESETS, Parameters
+from carmodel.petsc import PETSc
 
 ROOT = Path(__file__).parents[1]
 

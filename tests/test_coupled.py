@@ -7,7 +7,6 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from petsc4py import PETSc
 from scipy.optimize import root
 
 from carmodel import FIELDS
@@ -16,6 +15,7 @@ from carmodel.errors import NumericsError
 from carmodel.integrators import Strang, coupled
 from carmodel.integrators.coupled import SCHEMES, Coupled
 from carmodel.parameters import PRESETS
+from carmodel.petsc import PETSc
 from carmodel.spaces import BoxSpace
 from tests.conftest import mpirun, smooth_state, without_reactions
 from tests.meshes import BOX, MESHES, smooth, uniform

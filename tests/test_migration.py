@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from petsc4py import PETSc
 
 from carmodel.errors import NumericsError
 from carmodel.kinetics import CHEMOTAXIS_FIELDS
 from carmodel.linear import KrylovDiffusion
 from carmodel.migration import Migration
+from carmodel.petsc import PETSc
 from carmodel.spaces import BoxSpace
 from carmodel.transport import TAXIS_SCHEMES, bernoulli, migration_weights
 from tests.conftest import without_reactions

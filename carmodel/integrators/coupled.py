@@ -8,7 +8,6 @@ from typing import Any, Protocol
 import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
-from petsc4py import PETSc
 
 from .. import FIELDS
 from ..equations import Equations
@@ -16,6 +15,7 @@ from ..errors import NumericsError
 from ..kinetics import CHEMOTAXIS_FIELDS, antigen_recovery, production_and_loss
 from ..linear import MULTIGRID_FROM, petsc_reason, take_options
 from ..parameters import Parameters
+from ..petsc import PETSc
 from ..spaces.mesh import adjacent_cells
 
 Array = NDArray[np.float64]

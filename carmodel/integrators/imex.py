@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from petsc4py import PETSc
 
 from .. import FIELDS
 from ..errors import InputError, NotFiniteError, NumericsError
 from ..linear import KrylovDiffusion, petsc_reason
 from ..parameters import Parameters
+from ..petsc import PETSc
 from ..spaces import Space
 from .control import SHORTENED, Scale, Undershoot, first_attempt, measure, next_attempt, relative_undershoot
 

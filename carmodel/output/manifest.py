@@ -5,7 +5,6 @@ import json
 import os
 import platform
 import subprocess
-from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -14,10 +13,11 @@ from typing import Any
 
 import petsc4py
 from mpi4py import MPI
-from petsc4py import PETSc
 
 from .. import FIELDS, __version__
+from ..files import replacing
 from ..locks import hold
+from ..petsc import PETSc
 from ..simulation import Observer, Simulation
 from ..spaces import BoxSpace, Space
 from ..threads import thread_count
@@ -94,13 +94,10 @@ class Manifest(Observer):
         text = json.dumps(manifest, indent=2).encode()
         if manifest["status"] == "running":  # room for what a failure and more warnings have to say
             text = text.ljust(-(-(len(text) + ROOM) // BLOCK) * BLOCK - 1)
-        new = self._path.with_suffix(".new")
         try:
-            new.write_bytes(text + b"\n")
-            os.replace(new, self._path)
+            with replacing(self._path) as new:
+                new.write(text + b"\n")
         except OSError:
-            with suppress(OSError):
-                new.unlink()
             if manifest["status"] == "running":
                 raise
             self._overwrite(text)

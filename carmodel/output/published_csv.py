@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import FIELDS
+from ..files import replacing
 from ..simulation import Observer, Simulation
 from ..spaces import BoxSpace
 
@@ -27,12 +28,13 @@ class PublishedCsv(Observer):
         k, j, i = np.indices(whole.shape[1:])
         x, y, z = (self._space.axis(axis) for axis in range(3))
         rows = np.column_stack([c.ravel() for c in (i, j, k, x[i], y[j], z[k], *whole)])
-        np.savetxt(
-            self._folder / f"step_{run.steps:06d}.csv",
-            np.column_stack([np.full(len(rows), run.t), rows]),
-            fmt=["%.17g", "%d", "%d", "%d", *["%.17g"] * 10],
-            delimiter=",",
-            header=",".join(COLUMNS),
-            comments="",
-            encoding="ascii",
-        )
+        with replacing(self._folder / f"step_{run.steps:06d}.csv") as file:
+            np.savetxt(
+                file,
+                np.column_stack([np.full(len(rows), run.t), rows]),
+                fmt=["%.17g", "%d", "%d", "%d", *["%.17g"] * 10],
+                delimiter=",",
+                header=",".join(COLUMNS),
+                comments="",
+                encoding="ascii",
+            )

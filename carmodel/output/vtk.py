@@ -4,8 +4,6 @@ Boxes are images (`.vti`, `.pvti`), meshes are unstructured grids (`.vtu`, `.pvt
 """
 
 import errno
-import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
@@ -16,6 +14,7 @@ from numpy.typing import NDArray
 from vtkmodules.vtkIOXML import vtkXMLImageDataWriter, vtkXMLUnstructuredGridWriter
 
 from .. import FIELDS
+from ..files import replacing
 from ..simulation import Observer, Simulation
 from ..spaces import BoxSpace, Space
 from ..vtkfile import complaints
@@ -53,7 +52,8 @@ class VtkVolumes(Observer):
             name = f"{name}.p{suffix}"
             if pieces:
                 text = _image_index(space, pieces) if isinstance(space, BoxSpace) else _grid_index(pieces)
-                (self._folder / name).write_text(text, encoding="ascii")
+                with replacing(self._folder / name) as new:
+                    new.write(text.encode("ascii"))
         if space.comm.rank == 0:
             self._written.append((run.t, name))
             self._write_index()
@@ -74,28 +74,20 @@ class VtkVolumes(Observer):
 
     def _write_index(self) -> None:
         lines = "".join(f'    <DataSet timestep="{t!r}" file={quoteattr(name)}/>\n' for t, name in self._written)
-        new = self._folder / f"{INDEX}.new"
-        try:
-            new.write_text(_xml("Collection", f"  <Collection>\n{lines}  </Collection>\n"), encoding="ascii")
-            os.replace(new, self._folder / INDEX)
-        except OSError:
-            with suppress(OSError):
-                new.unlink()
-            raise
+        with replacing(self._folder / INDEX) as new:
+            new.write(_xml("Collection", f"  <Collection>\n{lines}  </Collection>\n").encode("ascii"))
 
 
 def _save(volume: Any, path: Path) -> None:
     """Write whole or not at all.  VTK's writers say in their return value what PyVista's `save` does not ask for."""
     writer = vtkXMLImageDataWriter() if isinstance(volume, pyvista.ImageData) else vtkXMLUnstructuredGridWriter()
-    new = path.with_name(f"{path.name}.new")
     writer.SetInputData(volume)
-    writer.SetFileName(str(new))
-    with complaints() as said:
-        written = writer.Write()
-    if not written or writer.GetErrorCode() or said():
-        new.unlink(missing_ok=True)
-        raise OSError(writer.GetErrorCode() or 0, "VTK could not write it whole", str(path))
-    os.replace(new, path)
+    with replacing(path) as new:
+        writer.SetFileName(new.name)
+        with complaints() as said:
+            written = writer.Write()
+        if not written or writer.GetErrorCode() or said():
+            raise OSError(writer.GetErrorCode() or 0, "VTK could not write it whole", str(path))
 
 
 def _image(space: BoxSpace) -> pyvista.ImageData:

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
-from petsc4py import PETSc
 
 from ..errors import InputError
 from ..parameters import Parameters
+from ..petsc import PETSc
 from ..threads import limit_threads
 from ..transport import TAXIS_SCHEMES, harmonic_mean
 from . import stencils

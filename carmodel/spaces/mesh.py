@@ -16,10 +16,10 @@ import fipy
 import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
-from petsc4py import PETSc
 
 from ..errors import InputError
 from ..parameters import Parameters
+from ..petsc import PETSc
 from ..transport import TAXIS_SCHEMES
 from . import faces
 from .meshfile import ACCEPTED, read_mesh_file, write_cut_mesh
