@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from .vtkheader import check_vtk
+
 _READERS = {
     ".vti": "vtkXMLImageDataReader",
     ".pvti": "vtkXMLPImageDataReader",
@@ -16,17 +18,13 @@ _READERS = {
 def read_vtk(path: Path) -> Any:
     """A `pyvista.ImageData` from `.vti` or `.pvti`, a `pyvista.UnstructuredGrid` from `.vtu` or `.pvtu`.
 
-    Raises ValueError, in one line, where VTK finds anything wrong: VTK itself prints its complaints and goes on.
+    Raises ValueError, in one line, where the file is not one that VTK can read without harm, and where VTK finds
+    anything wrong: VTK itself prints its complaints and goes on.
     """
+    check_vtk(path)
     import pyvista  # takes a second to import, and most commands read no image
     from vtkmodules import vtkIOXML
 
-    try:
-        found = path.is_file()
-    except (OSError, ValueError):
-        found = False
-    if not found:
-        raise ValueError("no such file")
     with complaints() as said:
         reader = getattr(vtkIOXML, _READERS.get(path.suffix, _READERS[".vti"]))()
         reader.SetFileName(str(path))

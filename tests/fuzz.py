@@ -13,8 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from threading import Timer
+from typing import TYPE_CHECKING
 
-from tests.conftest import ROOT, Answer
+if TYPE_CHECKING:
+    from tests.conftest import Answer
+
+ROOT = Path(__file__).parents[1]
 
 #: Longest line that a command may say, in characters.
 LINE = 10_000_000
@@ -41,7 +45,7 @@ def time_limit(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def assert_told(answer: Answer, what: object, codes: tuple[int, ...] = (0, 2)) -> None:
+def assert_told(answer: "Answer", what: object, codes: tuple[int, ...] = (0, 2)) -> None:
     """A command ended with one of the codes; where it refused, it said so in one line and nothing else."""
     assert answer.code in codes, (what, answer)
     assert "Traceback" not in answer.err, (what, answer)

@@ -191,7 +191,8 @@ def test_unreadable_masks_are_refused(carmodel, write, tmp_path):
     flat = pyvista.ImageData(dimensions=(7, 6, 1))
     flat.cell_data["D_C"] = np.ones(30)
     flat.save(tmp_path / "flat.vti")
-    cases = dict.fromkeys(("noise.vti", "cut.vti", "text.txt", "spoilt.vti"), "not a whole VTK file") | {
+    cases = dict.fromkeys(("noise.vti", "cut.vti", "text.txt"), "not a whole XML file") | {
+        "spoilt.vti": "not a whole VTK file",
         "other.vti": "['density']",
         "small.vti": "(3, 3, 3)",
         "negative.vti": "negative",
