@@ -149,7 +149,7 @@ def test_volume_refuses_what_it_cannot_draw(draws, box, tmp_path, monkeypatch, c
         ([box.folder, tmp_path / "none/a.png"], "folder"),
         ([box.folder, tmp_path / "a.gif", "--rate", "0"], "--rate"),
         ([box.folder, tmp_path / "a.png", "--times", "0", "nan"], "--times 0.0 nan; accepted"),
-        ([tmp_path / "cut", tmp_path / "a.png"], "t00002.vti: not a whole VTK file"),
+        ([tmp_path / "cut", tmp_path / "a.png"], "t00002.vti: 'C' is cut off"),
         ([tmp_path / "lost", tmp_path / "a.png"], "t00002.vti: no such file"),
         ([tmp_path / "index", tmp_path / "a.png"], "fields.pvd: cannot be read"),
         ([box.folder, tmp_path / "folder.png"], "folder.png: cannot be written"),
