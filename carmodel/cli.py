@@ -2,20 +2,17 @@
 
 import os
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
 from . import __version__
-from .errors import InputError, NumericsError
+from .errors import InputError
+from .process import end, launched
 
 # Typer names only the subclass: UsageError itself is where the Typer at hand keeps click.
 _UsageError: Any = typer.BadParameter.__mro__[1]
-
-#: One of these is set by mpirun, mpiexec or srun in each process they start.
-LAUNCHED = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK")
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -209,33 +206,22 @@ def _check_writable(file: Path) -> None:
 
 
 def _refuse_mpi(command: str) -> None:
-    if any(name in os.environ for name in LAUNCHED):
+    if launched():
         raise InputError(f"{command}: starts processes of its own; accepted: without mpirun or srun, with --jobs N")
 
 
 def main() -> NoReturn:
     """Entry point: errors that a user can cause become one line on stderr and an exit code."""
+    code, error = 0, None
     try:
         code = _command()
         sys.stdout.flush()
-    except InputError as error:
-        code = _complain(error, 2)
-    except NumericsError as error:
-        code = _complain(error, 3)
-    except _UsageError as error:
-        code = _complain(f"{error.format_message() or 'which command?'} (see carmodel --help)", 2)
-    except KeyboardInterrupt:
-        code = 130
-    except OSError as error:
-        if error.filename is not None:
-            raise
+    except BaseException as raised:
+        error = raised
+    if isinstance(error, OSError) and error.filename is None:
         # Standard output.  What it still holds would fail again at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if isinstance(error, BrokenPipeError):  # whoever read our output has gone, as `head` does
-            code = 141
-        else:
-            code = _complain(f"output: cannot be written: {error.strerror}", 3)
-    sys.exit(code)
+    sys.exit(end(error, code))
 
 
 def _command() -> int:
@@ -243,23 +229,12 @@ def _command() -> int:
     try:
         with typer.main.get_command(app).make_context("carmodel", sys.argv[1:]) as context:
             context.command.invoke(context)
-    except typer.Exit as end:
-        return end.exit_code
-    except SystemExit as end:
-        if end.code == 1:  # rich's answer to a closed pipe
+    except typer.Exit as finished:
+        return finished.exit_code
+    except _UsageError as error:
+        raise InputError(f"{error.format_message() or 'which command?'} (see carmodel --help)") from None
+    except SystemExit as finished:
+        if isinstance(finished.__context__, BrokenPipeError):  # rich's answer to a closed pipe
             raise BrokenPipeError from None
         raise
     return 0
-
-
-def _complain(message: object, code: int) -> int:
-    # Under MPI every rank comes to the same end and one of them says so; MPI's own end, which waits for all, sees to
-    # it that mpirun does not stop that one first.
-    if "mpi4py.MPI" in sys.modules or any(name in os.environ for name in LAUNCHED):
-        from mpi4py import MPI
-
-        if MPI.COMM_WORLD.rank:
-            return code
-    with suppress(OSError):  # nobody reads it
-        print(message, file=sys.stderr, flush=True)
-    return code

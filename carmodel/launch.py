@@ -1,19 +1,14 @@
 """`carmodel run`: from a run file to a run directory, on one rank or many."""
 
 import os
-import signal
-import sys
-import traceback
-from collections.abc import Callable
-from contextlib import suppress
-from math import inf
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from time import perf_counter
-from types import TracebackType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from . import FIELDS, petsc
 from .errors import InputError, NumericsError
+from .process import caught_signals, ending_together, together
 from .runfile import load
 from .scenario import Box, Mesh, Scenario
 from .scenario import Integrator as Choices
@@ -22,8 +17,6 @@ if TYPE_CHECKING:  # PETSc takes its options when it is first imported: not befo
     from .simulation import Integrator
     from .spaces import Space
     from .spaces.box import Array
-
-T = TypeVar("T")
 
 #: What a run writes; a folder that holds any of these holds another run.
 OUTPUTS = (
@@ -42,21 +35,20 @@ def launch(file: Path, out: Path, overrides: list[str], petsc_options: list[str]
     """Simulate a run file into the folder `out`; collective over MPI.COMM_WORLD.  Returns the exit code.
 
     Raises, on every rank, InputError before anything is written when the input is wrong, and NumericsError when the
-    numerics fail.
+    numerics fail.  A rank that is alone with an error, whatever it is, ends the job.
     """
     began = perf_counter()
-    _abort_together()
     try:
         petsc.start(petsc_options)
     except Exception as error:
         raise InputError(f"PETSc options {petsc_options}: {str(error).splitlines()[-1].strip()}") from None
-    scenario = _together(lambda: load(file, overrides))
-    return _simulate(file, scenario, out, began, quiet)
+    with ending_together() as owned:
+        scenario = together(lambda: load(file, overrides))
+        return _simulate(file, scenario, out, began, quiet, owned)
 
 
-def _simulate(file: Path, scenario: Scenario, out: Path, began: float, quiet: bool) -> int:
-    from mpi4py import MPI
-
+def _simulate(file: Path, scenario: Scenario, out: Path, began: float, quiet: bool, owned: ExitStack) -> int:
+    """What `launch` does with a scenario; `owned` destroys what is made here."""
     from .dosing import Schedule
     from .initial import diffusivity_of_C, initial_state
     from .output import ClampingWarning, LineProfile, Manifest, Progress, PublishedCsv, Series, VtkVolumes
@@ -66,9 +58,10 @@ def _simulate(file: Path, scenario: Scenario, out: Path, began: float, quiet: bo
     choices, output = scenario.integrator, scenario.output
     try:
         space = _make_space(scenario.space)
+        owned.callback(space.destroy)
         mask = scenario.parameters.mask
-        D_C = _together(lambda: diffusivity_of_C(mask, space)) if mask else None
-        u = _together(lambda: initial_state(scenario.initial, space))
+        D_C = together(lambda: diffusivity_of_C(mask, space)) if mask else None
+        u = together(lambda: initial_state(scenario.initial, space))
         if D_C is not None:
             space.exchange_field(D_C)
         schedule = Schedule(
@@ -83,39 +76,36 @@ def _simulate(file: Path, scenario: Scenario, out: Path, began: float, quiet: bo
     except InputError as error:
         raise InputError(f"{file}: {error}") from None
     integrator = _make_integrator(scenario, space, D_C)
-    _together(lambda: _prepare(out, scenario) if space.comm.rank == 0 else None)
-    signals = _catch_signals()
+    owned.callback(integrator.destroy)
+    together(lambda: _prepare(out, scenario) if space.comm.rank == 0 else None)
+    manifest = Manifest(out, began)
     observers: list[Observer] = [Series(out), LineProfile(out, output.line)]
     if "vtk" in output.formats:
         observers.append(VtkVolumes(out))
     if "csv" in output.formats and isinstance(space, BoxSpace):
         observers.append(PublishedCsv(out, space))
-    observers += [Manifest(out, began), ClampingWarning()]
+    observers += [manifest, ClampingWarning()]
     if not quiet:
         observers.append(Progress())
-    simulation = Simulation(
-        space,
-        integrator,
-        u,
-        end=scenario.time.end,
-        every=output.every,
-        dt=choices.dt,
-        schedule=schedule,
-        observers=observers,
-        interrupted=lambda: signals[0] if signals else 0,
-    )
-    try:
-        simulation.run()
-    except OSError as error:
-        message = f"{error.filename or out}: cannot be written: {error.strerror}; saved: {simulation.outputs} outputs"
-        if space.comm.size > 1:  # the other ranks may wait for this one
-            print(message, file=sys.stderr, flush=True)
-            MPI.COMM_WORLD.Abort(3)
-        raise NumericsError(message) from None
-    # Collective, so not after an error of one rank alone.
-    integrator.destroy()
-    space.destroy()
-    if MPI.COMM_WORLD.rank == 0 and not quiet:
+    with ending_together(manifest.give_up), caught_signals() as signals:
+        simulation = Simulation(
+            space,
+            integrator,
+            u,
+            end=scenario.time.end,
+            every=output.every,
+            dt=choices.dt,
+            schedule=schedule,
+            observers=observers,
+            interrupted=lambda: signals[0] if signals else 0,
+        )
+        try:
+            simulation.run()
+        except OSError as error:
+            raise NumericsError(
+                f"{error.filename or out}: cannot be written: {error.strerror}; saved: {simulation.outputs} outputs"
+            ) from None
+    if space.comm.rank == 0 and not quiet:
         from .results import RunDirectory
         from .summary import summary
 
@@ -135,8 +125,8 @@ def _make_space(grid: Box | Mesh) -> "Space":
     from .spaces.mesh import MeshSpace, gmsh_mesh, grid_mesh  # brings in FiPy
 
     if cells := grid.cells:
-        return MeshSpace(_together(lambda: grid_mesh(cells, grid.lengths or (1.0, 1.0, 1.0))))
-    return MeshSpace(_together(lambda: gmsh_mesh(Path(grid.mesh))))
+        return MeshSpace(together(lambda: grid_mesh(cells, grid.lengths or (1.0, 1.0, 1.0))))
+    return MeshSpace(together(lambda: gmsh_mesh(Path(grid.mesh))))
 
 
 def _make_integrator(scenario: Scenario, space: "Space", D_C: "Array | None") -> "Integrator":
@@ -202,55 +192,3 @@ def _prepare(out: Path, scenario: Scenario) -> None:
             file.unlink()
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"--out {out}: cannot be written: {reason}; accepted: a folder to write in") from None
-
-
-def _together(action: Callable[[], T]) -> T:
-    """Do something on every rank; if any rank finds the input wrong, all raise the first one's InputError."""
-    from mpi4py import MPI
-
-    result, complaint = None, None
-    try:
-        result = action()
-    except InputError as error:
-        complaint = str(error)
-    if complaints := [text for text in MPI.COMM_WORLD.allgather(complaint) if text]:
-        raise InputError(complaints[0])
-    return result  # type: ignore[return-value]
-
-
-def _catch_signals() -> list[int]:
-    """The signals that asked to stop, as they come in; the loop ends after its step.
-
-    One that comes more than a second after the first ends the run at once: mpirun sends its own twice.
-    """
-    received: list[int] = []
-    first = inf
-
-    def note(number: int, _frame: object) -> None:
-        nonlocal first
-        if perf_counter() > first + 1.0:
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-        first = min(first, perf_counter())
-        received.append(number)
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
-        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup does with SIGHUP
-            signal.signal(number, note)
-    return received
-
-
-def _abort_together() -> None:
-    """Under MPI, an exception that reaches the top on one rank ends all: the others may wait for it for ever."""
-    from mpi4py import MPI
-
-    if MPI.COMM_WORLD.size == 1:
-        return
-
-    def abort(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        print(f"rank {MPI.COMM_WORLD.rank}:", file=sys.stderr)
-        traceback.print_exception(kind, error, trace)
-        sys.stderr.flush()
-        MPI.COMM_WORLD.Abort(1)
-
-    sys.excepthook = abort

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from . import FIELDS
 from .dosing import Event, Schedule, same_time
-from .errors import NumericsError
+from .errors import InputError, NumericsError
 from .parameters import Parameters
 from .spaces import Space
 
@@ -164,15 +164,17 @@ class Simulation:
         Raises NumericsError when a solver fails, a field is no longer finite, or too much of one was made by clamping:
         at once with an adaptive integrator, at the end of the run with another.
         """
-        status = "failed: unexpected error"
+        status = "finished"
         try:
             self._tell(lambda observer: observer.start(self))
             self._advance()
-            if not self.stopped_by:
+            if self.stopped_by:
+                status = f"stopped: by signal {self.stopped_by} at t = {self.t:g}"
+            else:
                 self._refuse_clamped(f"by the end, t = {self.t:g}")
-            status = f"stopped: by signal {self.stopped_by} at t = {self.t:g}" if self.stopped_by else "finished"
-        except (NumericsError, OSError) as error:
-            status = f"failed: {error}"
+        except BaseException as error:
+            known = isinstance(error, InputError | NumericsError | OSError)
+            status = f"failed: {error}" if known else f"failed: {type(error).__name__}: {error}".rstrip(": ")
             raise
         finally:
             for observer in self.observers:

@@ -62,6 +62,8 @@ filter='s/\x00//g # Open MPI 5 ends one of them with a NUL
 }
 # Open MPI 5 meets the closed pipe of a process that has just ended.
 /^\[warn\] Epoll [A-Z]+\([0-9]+\) on fd [0-9]+ failed|PRTE ERROR: .* contact information is unknown in file .*iof/ d
-/more process(es)? ha(s|ve) sent help message help-mpi-api|orte_base_help_aggregate/ d'
+/more process(es)? ha(s|ve) sent help message help-mpi-api|orte_base_help_aggregate/ d
+# Open MPI 4 stumbles over the paragraph about MPI_Abort.
+/ORTE_ERROR_LOG: .*show_help\.c at line [0-9]+$/ d'
 # The filter outlives Ctrl-C and the batch system's signals: it ends when mpirun has said its last.
 exec "$mpirun" "${pass[@]}" "$@" 2> >(trap "" INT TERM USR1 USR2 && exec sed -u -E "$filter" >&2)

@@ -116,7 +116,7 @@ def test_boxes_and_meshes(carmodel):
         (["--set", "parameters.r_T=0"], "r_T = 0; accepted"),
         (["--set", "parameters.rT=0.1"], "did you mean 'r_T'"),
         (["--set", "parameters.d_C=-1"], "parameters.d_C"),
-        (["nowhere.toml"], "nowhere.toml: cannot be read"),
+        (["nowhere.toml"], "nowhere.toml: no such file"),
         (["--jason"], "--jason"),
         (["--set", "parameters.mu_0=1e200"], "numbers overflow; the most extreme is mu_0 = 1e+200; accepted"),
         (["--set", "parameters.lambda_H=1e-310"], "the most extreme is lambda_H = 1e-310"),

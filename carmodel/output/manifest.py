@@ -35,7 +35,7 @@ class Manifest(Observer):
     """Written on rank 0 at the start (`status` "running"), after every output and at the end.
 
     While the run lasts, rank 0 holds a lock on the run file beside it: "running" without the lock is a run that was
-    killed.  At the end of a run that failed, every rank may write: the one that failed may be the only one to know.
+    killed.  A rank that is alone with an error calls `give_up`: rank 0 does not know of it.
     """
 
     def __init__(self, folder: Path, began: float) -> None:
@@ -60,17 +60,15 @@ class Manifest(Observer):
         try:
             if run.space.comm.rank == 0:
                 self._write(run, status)
-            elif status.startswith("failed"):
-                self._note(f"failed: rank {run.space.comm.rank}: {status.removeprefix('failed: ')}")
         finally:
             if self._lock is not None:
                 os.close(self._lock)
 
-    def _note(self, status: str) -> None:
-        """Put another status into the manifest, unless it tells of a failure already."""
+    def give_up(self, reason: str) -> None:
+        """Say on any rank why the run ends, unless the manifest tells of a failure already."""
         manifest = json.loads(self._path.read_text(encoding="utf-8"))
         if manifest["status"] == "running":
-            self._replace(manifest | {"status": status, "updated": _now()})
+            self._replace(manifest | {"status": f"failed: {reason}", "updated": _now()})
 
     def _write(self, run: Simulation, status: str) -> None:
         integrator = run.integrator
