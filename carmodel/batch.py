@@ -20,6 +20,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from .errors import InputError, NumericsError
 from .launch import OUTPUTS
 from .locks import hold
+from .messages import one_line, printable
 from .results import RunDirectory, is_run_directory
 from .runfile import load
 from .scenario import Scenario
@@ -175,8 +176,9 @@ class Batch:
             stack.enter_context(self._signals())
             stack.callback(self._stop)
             if not self._quiet and sys.stderr.isatty():
-                columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[unit]}"))
-                bars = Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True)
+                label, unit = TextColumn("{task.description}", markup=False), TextColumn("{task.fields[unit]}")
+                columns = (label, BarColumn(), unit, TimeElapsedColumn())
+                bars = Progress(*columns, console=Console(stderr=True), transient=True)
                 self._bars = stack.enter_context(bars)
                 self._all = self._bars.add_task("runs", total=self._count, unit=f"0 of {self._count}")
             while (self._waiting or self._running) and not self._signal:
@@ -207,7 +209,7 @@ class Batch:
             )
         job = Job(name, out, scenario.time.end, process, complaints)
         if self._bars:
-            job.bar = self._bars.add_task(name, total=job.end, unit="")
+            job.bar = self._bars.add_task(printable(name), total=job.end, unit="")
         self._running.append(job)
 
     def _look_at(self, job: Job) -> None:
@@ -230,7 +232,8 @@ class Batch:
         elif not self._quiet:
             how = "failed" if code else "made"
             seconds = monotonic() - job.began
-            print(f"{how} {job.name} in {seconds:.0f} s ({self._done} of {self._count})", file=sys.stderr, flush=True)
+            text = f"{how} {job.name} in {seconds:.0f} s ({self._done} of {self._count})"
+            print(one_line(text), file=sys.stderr, flush=True)
 
     def _stop(self) -> None:
         """End what still runs, and wait for it."""

@@ -9,6 +9,7 @@ import typer
 
 from . import __version__
 from .errors import InputError
+from .messages import printable
 from .process import end, launched
 
 # Typer names only the subclass: UsageError itself is where the Typer at hand keeps click.
@@ -79,7 +80,7 @@ def sweep(
     folder, runs = Path(out or "results"), expand(file, overrides or [])
     made = make(runs, folder, jobs or cores(), quiet)
     for name in runs:
-        print(f"{'made' if name in made else 'was there'}  {folder / name}")
+        print(printable(f"{'made' if name in made else 'was there'}  {folder / name}"))
 
 
 @app.command()
@@ -195,7 +196,7 @@ def claims(
     from rich.console import Console
 
     paper.write_table(verdicts, Console(width=None if sys.stdout.isatty() else 160))
-    print(f"runs: {folder}")
+    print(printable(f"runs: {folder}"))
     raise typer.Exit(0 if all(verdict.holds for verdict in verdicts) else 1)
 
 

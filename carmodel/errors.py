@@ -1,11 +1,18 @@
 """The two ways a run can fail that are not bugs of ours; the command line turns them into one line and an exit code."""
 
+from .messages import one_line
 
-class InputError(Exception):
+
+class _OneLineError(Exception):
+    def __init__(self, message: object) -> None:
+        super().__init__(one_line(message))
+
+
+class InputError(_OneLineError):
     """The user's input is wrong: file, key, value and what is accepted, in one line (exit code 2)."""
 
 
-class NumericsError(Exception):
+class NumericsError(_OneLineError):
     """The numerics failed: what, where and at which time, in one line (exit code 3)."""
 
 

@@ -11,6 +11,7 @@ from time import monotonic, perf_counter, sleep
 from typing import NoReturn, TypeVar
 
 from .errors import InputError, NumericsError
+from .messages import one_line, printable
 
 T = TypeVar("T")
 
@@ -34,7 +35,7 @@ def explain(error: BaseException) -> tuple[int, str]:
         case NumericsError():
             return 3, str(error)
         case MemoryError():
-            return 3, f"out of memory: {error}" if str(error) else "out of memory"
+            return 3, one_line(f"out of memory: {error}" if str(error) else "out of memory")
         case KeyboardInterrupt():
             return 130, "interrupted"
         case SystemExit(code=int(code)):
@@ -42,7 +43,7 @@ def explain(error: BaseException) -> tuple[int, str]:
         case SystemExit(code=None):
             return 0, ""
         case SystemExit(code=text):
-            return 1, str(text)
+            return 1, one_line(text)
         case BrokenPipeError(filename=None):  # whoever read our output has gone, as `head` does
             return 141, ""
         case OSError(filename=None, strerror=str(reason)):
@@ -103,7 +104,7 @@ def ending_together(last_words: Callable[[str], None] = lambda _: None) -> Itera
                 if is_bug(error):
                     text = f"rank {rank}:\n{text}"
                 elif not isinstance(error, InputError | NumericsError):
-                    text = f"rank {rank}: {text or f'ended with exit code {code}'}"
+                    text = one_line(f"rank {rank}: {text or f'ended with exit code {code}'}")
                 with suppress(Exception):
                     last_words(text.splitlines()[-1])
                 _abort(code, text)
@@ -167,7 +168,7 @@ def caught_signals() -> Iterator[list[int]]:
 def _say(text: str) -> None:
     with suppress(OSError):  # nobody reads it
         if text:
-            print(text, file=sys.stderr, flush=True)
+            print(*map(printable, text.split("\n")), sep="\n", file=sys.stderr, flush=True)
 
 
 def _abort(code: int, text: str) -> NoReturn:

@@ -1,5 +1,6 @@
 """What a run file may say: its tables, their types, ranges and defaults.  `docs/runfile.md` lists the keys."""
 
+import re
 from collections.abc import Mapping
 from math import isfinite, prod
 from typing import Annotated, Any, Literal, Self
@@ -309,4 +310,6 @@ class Scenario(Table):
 
     def toml(self) -> str:
         """`tables()` as the text of a run file."""
-        return tomli_w.dumps(self.tables())
+        text = tomli_w.dumps(self.tables())
+        # TOML lets characters stand that some terminals obey.
+        return re.sub(r"[^ -~\n]", lambda c: c[0] if c[0].isprintable() else f"\\U{ord(c[0]):08X}", text)

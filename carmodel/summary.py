@@ -3,6 +3,7 @@
 import numpy as np
 
 from . import FIELDS
+from .messages import one_line
 from .results import RunDirectory, saved_files
 
 
@@ -46,7 +47,7 @@ def summary(run: RunDirectory) -> str:
         rows.append(("ParaView", f"open {index}: {len(times)} volumes" + (f" to day {times[-1]:g}" if times else "")))
     rows += [("cut off", text) for text in run.cut_off]
     rows.append(("tables", ", ".join(str(run.folder / name) for name in ("series.csv", "line.csv"))))
-    return "\n".join(f"{name:>16}  {text}" for name, text in rows)
+    return "\n".join(one_line(f"{name:>16}  {text}") for name, text in rows)
 
 
 def _clamped(series: dict[str, np.ndarray]) -> str:

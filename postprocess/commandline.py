@@ -1,8 +1,11 @@
 """What the scripts' command lines share."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import NoReturn
+
+from carmodel.messages import one_line, printable
 
 
 class Parser(argparse.ArgumentParser):
@@ -13,7 +16,18 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and end."""
-        self.exit(2, f"{message} (see {self.prog} --help)\n")
+        self.exit(2, one_line(f"{message} (see {self.prog} --help)") + "\n")
+
+
+def complain(message: object, code: int = 2) -> int:
+    """Say in one line on stderr what is wrong; the exit code."""
+    print(one_line(message), file=sys.stderr)
+    return code
+
+
+def say_files(*files: Path) -> None:
+    """Say which files were written, one a line."""
+    print(*map(printable, files), sep="\n")
 
 
 def is_folder(path: Path) -> bool:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-from commandline import Parser
+from commandline import Parser, complain, say_files
 from matplotlib.lines import Line2D
 from style import COLOURS, LABELS, check_stem, save, use_style
 
@@ -168,18 +168,16 @@ def main() -> int:
         files = [*draw(branches, axis, chosen.show, chosen.out), table]
         write_table(branches, axis, table)
     except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
+        return complain(error)
     except OSError as error:
-        print(f"{error.filename}: cannot be written: {error.strerror}", file=sys.stderr)
-        return 2
+        return complain(f"{error.filename}: cannot be written: {error.strerror}")
     for branch in branches:
         end = " to ".join(f"{value:.6g}" for value in (branch.values[0], branch.values[-1]))
         print(f"{branch.kind} {branch.phenotype}".strip() + f": {end} ({branch.ends[0]}; {branch.ends[1]})")
         for special in branch.special:
             which = "" if special.admissible else INADMISSIBLE
             print(f"  {special.kind} at {' = '.join(axis.names)} = {special.value:.10g}{which}")
-    print(*files, sep="\n")
+    say_files(*files)
     return 0
 
 

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from commandline import Parser, is_folder
+from commandline import Parser, complain, is_folder, say_files
 from homogeneous import plate as homogeneous_plate
 from panels import Array, Curve, Map, Panel, Plate, write
 from style import LABELS, RANKED, SCENARIOS
@@ -309,7 +309,7 @@ def main() -> int:
             except InputError as error:
                 if chosen.figure:
                     raise InputError(f"figure {number}: {error}") from None
-                print(f"figure {number} left out: {error}", file=sys.stderr)
+                complain(f"figure {number} left out: {error}")
                 continue
             try:
                 chosen.out.mkdir(parents=True, exist_ok=True)
@@ -317,11 +317,10 @@ def main() -> int:
             except OSError as error:
                 name = error.filename or chosen.out
                 raise InputError(f"--out: {name}: cannot be written: {error.strerror}; accepted: a folder") from None
-            print(*files, sep="\n")
+            say_files(*files)
             drawn += 1
     except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
+        return complain(error)
     return 0 if drawn else 2
 
 

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from commandline import Parser
+from commandline import Parser, complain, say_files
 from panels import Curve, Panel, Plate, draw
 from style import check_stem, save
 
@@ -78,17 +78,14 @@ def main() -> int:
         unit = "$K_T$" if p.K_T == 1.0 else "cells/cm$^3$"
         u = solve(p, start, t)
         table = chosen.out.with_name(chosen.out.name + ".csv")
-        print(*save(draw(plate(t, u, unit)), chosen.out), table, sep="\n")
+        say_files(*save(draw(plate(t, u, unit)), chosen.out), table)
         np.savetxt(table, np.vstack([t, u]).T, delimiter=",", header=",".join(("t", *FIELDS)), comments="", fmt="%.17g")
     except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
+        return complain(error)
     except OSError as error:
-        print(f"{error.filename}: cannot be written: {error.strerror}", file=sys.stderr)
-        return 2
+        return complain(f"{error.filename}: cannot be written: {error.strerror}")
     except NumericsError as error:
-        print(error, file=sys.stderr)
-        return 3
+        return complain(error, 3)
     return 0
 
 

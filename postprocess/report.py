@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from browser import screenshot
-from commandline import Parser, is_folder
+from commandline import Parser, complain, is_folder, say_files
 from figures import FIGURES, TIME, Run, opener
 from inline import image, svg
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -343,12 +343,11 @@ def main() -> int:
             chosen.file.write_text(text, encoding="utf-8")
         except OSError as error:
             raise InputError(f"{chosen.file}: cannot be written: {error.strerror}; accepted: a file") from None
-        print(chosen.file)
+        say_files(chosen.file)
         if chosen.screenshot:
             screenshot(chosen.file, chosen.screenshot)
     except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
+        return complain(error)
     return 0
 
 

@@ -22,7 +22,7 @@ os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
 import numpy as np
 import pyvista
 from colours import COLOURS
-from commandline import Parser, is_folder
+from commandline import Parser, complain, is_folder, say_files
 from matplotlib.colors import to_rgb
 from PIL import Image
 
@@ -218,12 +218,10 @@ def main() -> int:
         else:
             draw(run, chosen.times or [0.0, saved[-1] / 3.0, saved[-1]], chosen.file, clouds=clouds)
     except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
+        return complain(error)
     except OSError as error:
-        print(f"{chosen.file}: cannot be written: {error.strerror}", file=sys.stderr)
-        return 2
-    print(chosen.file)
+        return complain(f"{chosen.file}: cannot be written: {error.strerror}")
+    say_files(chosen.file)
     return 0
 
 
