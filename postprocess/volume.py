@@ -23,17 +23,14 @@ import numpy as np
 import pyvista
 from colours import COLOURS
 from commandline import Parser, complain, is_folder, say_files
-from matplotlib.colors import to_rgb
 from PIL import Image
+from scene import DIRECTION, FRONT, TUMOUR_EDGE, rgb
 
 from carmodel.errors import InputError
 from carmodel.results import RunDirectory, saved_datasets
 
 SHOWN = ("TA", "TB", "C")
 BURDEN, COMPOSITION = "TA + TB", "composition"
-
-#: Shares of the largest burden and of the largest C that bound the tumour and the front.
-TUMOUR_EDGE, FRONT = 0.1, 0.25
 
 #: Pixels of one view; cells along the longest edge when a mesh is sampled for `--show volume`.
 SIZE, SAMPLES = (560, 560), 64
@@ -102,7 +99,7 @@ def composition(data: pyvista.DataSet, largest: float) -> np.ndarray:
     colour = np.ones((data.n_points, 3))
     for name in ("TA", "TB"):
         density = np.clip(data.point_data[name] / largest, 0.0, 1.0)
-        colour -= density[:, None] * (1.0 - np.array(to_rgb(COLOURS[name])))
+        colour -= density[:, None] * (1.0 - np.array(rgb(name)))
     return np.clip(colour, 0.0, 1.0)
 
 
@@ -118,7 +115,7 @@ def show(plotter: pyvista.Plotter, frame: Frame, scale: Scale, *, clouds: bool, 
             place = (0.03, 0.03 + 0.05 * row)
             plotter.add_text(text, position=place, viewport=True, font_size=11, color=COLOURS[name])
     plotter.add_text(f"day {frame.t:.3g}", position="upper_edge", font_size=11, color="black")
-    plotter.view_vector((0.45, -1.0, 0.5))
+    plotter.view_vector(DIRECTION)
     plotter.camera.zoom(1.05)
 
 

@@ -20,12 +20,15 @@ from tests.experiments import run_file, simulate
 
 sys.path.append(str(ROOT / "postprocess"))
 
+import scene
 import volume
 from colours import COLOURS
 
 SCRIPT = ROOT / "postprocess/paraview/view.py"
 
 CASE = run_file(output={"every": 0.5})
+
+KINDS = ("box", "mesh", "later")
 
 
 @pytest.fixture(scope="module")
@@ -42,20 +45,38 @@ def box(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def two_ranks(box):
-    """The same run on two ranks."""
-    out = box.folder.with_name("two")
-    file = box.folder.with_name("run.toml")
-    done = mpirun(2, ROOT / ".venv/bin/carmodel", "run", file, "--out", out, "--quiet")
-    assert done.code == 0, done.err
-    return RunDirectory(out)
-
-
-@pytest.fixture(scope="module")
 def mesh(tmp_path_factory):
     """A run on a FiPy mesh."""
     space = {"kind": "mesh", "mesh": "grid", "cells": [8, 8, 8], "lengths": [1.2, 1.2, 1.2]}
     return RunDirectory(simulate(CASE | {"space": space}, tmp_path_factory.mktemp("mesh") / "run"))
+
+
+@pytest.fixture(scope="module")
+def later(tmp_path_factory):
+    """A run on a box that has no CAR-T cells at the start: they come on day 0.5."""
+    initial = CASE["initial"] | {"cart": CASE["initial"]["cart"] | {"value": 0.0}}
+    infusion = [{"time": 0.5, "add": CASE["initial"]["cart"]}]
+    case = CASE | {"initial": initial, "infusion": infusion}
+    return RunDirectory(simulate(case, tmp_path_factory.mktemp("later") / "run"))
+
+
+@pytest.fixture(scope="module")
+def on_two_ranks(box, mesh, later):
+    """The same runs on two ranks, all in one job."""
+    files = [run.folder.with_name("run.toml") for run in (box, mesh, later)]
+    script = (
+        "import sys; from pathlib import Path; from carmodel.launch import launch; "
+        "sys.exit(any(launch(Path(file), Path(file).with_name('two'), [], [], True) for file in sys.argv[1:]))"
+    )
+    done = mpirun(2, ROOT / ".venv/bin/python", "-c", script, *files)
+    assert done.code == 0, done.err
+    return {name: RunDirectory(file.with_name("two")) for name, file in zip(KINDS, files, strict=True)}
+
+
+@pytest.fixture(scope="module")
+def two_ranks(on_two_ranks):
+    """The run on a box on two ranks."""
+    return on_two_ranks["box"]
 
 
 def coloured(picture, name):
@@ -162,6 +183,11 @@ def test_volume_refuses_what_it_cannot_draw(draws, box, tmp_path, monkeypatch, c
     assert not (tmp_path / "a.png").exists()
 
 
+@pytest.mark.parametrize(("longest", "length"), [(1.2, 0.5), (1.0, 0.5), (0.99, 0.2), (3.0, 1.0), (0.02, 0.01)])
+def test_scale_bars_have_round_lengths(longest, length):
+    assert scene.round_length(longest) == length
+
+
 class Proxy(SimpleNamespace):
     """What ParaView gives for a filter, view or display: remembers what was set and called."""
 
@@ -192,7 +218,11 @@ class FakeParaView(ModuleType):
                 proxy.ClipType = Proxy()
             if name == "PVDReader":
                 data = pyvista.get_reader(proxy.FileName).read()[0]
-                proxy.GetDataInformation = lambda: SimpleNamespace(GetBounds=lambda: tuple(data.bounds))
+                proxy.GetDataInformation = lambda: SimpleNamespace(
+                    GetBounds=lambda: tuple(data.bounds), GetDataSetTypeAsString=lambda: type(data).__mro__[1].__name__
+                )
+            if name == "GetActiveViewOrCreate":
+                proxy.AxesGrid, proxy.CameraViewAngle = Proxy(), 30.0
             self.made.append(proxy)
             return proxy
 
@@ -228,41 +258,106 @@ def test_paraview_script_builds_the_scene(box, paraview, tmp_path):
     arrays = set(pyvista.get_reader(reader.FileName).read()[0].cell_data.keys())
     assert set(reader.CellArrays) == set(FIELDS) <= arrays
 
-    (calculator,) = simple.of("Calculator")
-    named = {node.id for node in ast.walk(ast.parse(calculator.Function)) if isinstance(node, ast.Name)}
-    assert named == {"TA", "TB"} <= arrays
+    burden, colour = simple.of("Calculator")
+    for calculator, functions in ((burden, set()), (colour, {"min", "max", "iHat", "jHat", "kHat"})):
+        named = {node.id for node in ast.walk(ast.parse(calculator.Function)) if isinstance(node, ast.Name)}
+        assert named - functions == {"TA", "TB"} <= arrays
 
     series = box.series
-    (front,) = simple.of("Contour")
-    assert front.ContourBy == ["POINTS", "C"]
-    assert front.Isosurfaces == [0.25 * series["max_C"].max()]
+    most = (series["max_TA"] + series["max_TB"]).max()
+    front, crossing = simple.of("Contour")
+    for contour in (front, crossing):
+        assert contour.ContourBy == ["POINTS", "C"]
+        assert contour.Isosurfaces == [0.25 * series["max_C"].max()]
     solid, *cut = simple.of("Clip")
-    assert (solid.chosen, solid.Scalars, solid.Invert) == ("Scalar", ["POINTS", calculator.ResultArrayName], 0)
-    assert solid.Value == pytest.approx(0.1 * (series["max_TA"] + series["max_TB"]).max(), rel=1e-15)
+    assert (solid.chosen, solid.Scalars, solid.Invert) == ("Scalar", ["POINTS", burden.ResultArrayName], 0)
+    assert solid.Value == pytest.approx(0.1 * most, rel=1e-15)
     assert [half.Input for half in cut] == [solid, front]
+    assert crossing.Input in simple.of("Slice")
     for half in cut:
         assert half.ClipType.Origin == pytest.approx([0.6, 0.6, 0.6])
         assert half.ClipType.Normal == [0.0, 1.0, 0.0]
     assert [scene.AnimationTime for scene in simple.of("GetAnimationScene") if "AnimationTime" in vars(scene)] == [0.5]
-    (surface,) = (shown for shown in simple.of("Show") if "Opacity" in vars(shown))
-    assert "#{:02X}{:02X}{:02X}".format(*(round(255 * c) for c in surface.DiffuseColor)) == COLOURS["C"]
+    surface, line = (shown for shown in simple.of("Show") if vars(shown).get("DiffuseColor") == list(scene.rgb("C")))
+    assert surface.ColorArrayName == line.ColorArrayName == [None, ""]
+    bars = [bar for bar in simple.of("GetScalarBar") if bar.Visibility]
+    assert [bar.Title[:2] for bar in bars] == ["TA", "TB"]
+    for bar, name in zip(bars, ("TA", "TB"), strict=True):
+        (table,) = (table for table in simple.of("GetColorTransferFunction") if table is bar.arguments[0])
+        assert table.RGBPoints == [0.0, 1.0, 1.0, 1.0, pytest.approx(most), *scene.rgb(name)]
     assert simple.of("SaveScreenshot")
     assert not simple.of("SaveAnimation")
 
 
-@pytest.mark.skipif(not (shutil.which("pvpython") and shutil.which("xvfb-run")), reason="needs ParaView and Xvfb")
-def test_paraview_draws_the_scene(box, tmp_path):
-    picture = tmp_path / "scene.png"
-    command = ["xvfb-run", "-a", "pvpython", SCRIPT, box.folder, "--time", "0.5", "--screenshot", picture]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+@pytest.fixture(scope="module")
+def display():
+    """An X server of its own for ParaView; its name."""
+    ends = os.pipe()
+    with subprocess.Popen(["Xvfb", "-displayfd", str(ends[1]), "-screen", "0", "1280x1024x24"], pass_fds=ends[1:]) as x:
+        os.close(ends[1])
+        with os.fdopen(ends[0]) as told:
+            yield f":{told.readline().strip()}"
+        x.terminate()
+
+
+@pytest.fixture(scope="module")
+def paraview_pictures(box, mesh, later, on_two_ranks, display, tmp_path_factory):
+    """What ParaView draws of each kind of run on one and two ranks, in one start: pixels by kind, ranks, day."""
+    folder = tmp_path_factory.mktemp("paraview")
+    runs = {1: dict(zip(KINDS, (box, mesh, later), strict=True)), 2: on_two_ranks}
+    shots = [(kind, ranks, 0.0 if kind == "later" else 0.5) for kind in KINDS for ranks in (1, 2)]
+    shots.append(("later", 1, 1.0))
+    lines = [
+        "import runpy",
+        "from paraview import simple",
+        f"view = runpy.run_path({str(SCRIPT)!r}, run_name='view')",
+    ]
+    for n, (kind, ranks, day) in enumerate(shots):
+        arguments = [str(runs[ranks][kind].folder), f"--time={day}", f"--screenshot={folder}/{n}.png"]
+        lines.append(f"assert view['main']({arguments}) == 0; simple.Disconnect(); simple.Connect()")
+    (folder / "all.py").write_text("\n".join(lines), encoding="utf-8")
+    environment = os.environ | {"DISPLAY": display}
+    done = subprocess.run(
+        ["pvbatch", folder / "all.py"], env=environment, capture_output=True, text=True, check=False, timeout=240
+    )
     assert done.returncode == 0, done.stderr
-    with Image.open(picture) as image:
-        pixels = np.asarray(image.convert("RGB")).astype(int)
-    assert (pixels[5, 600] == 255).all()
-    blue = pixels[..., 2] - pixels[..., 0]  # the front, and nothing else
-    assert (blue > 15).sum() > 1000
-    dark = pixels.max(axis=2) < 128  # the tumour, and letters and lines
-    assert 2000 < dark.sum() < 0.5 * dark.size
+    return {
+        shot: np.asarray(Image.open(folder / f"{n}.png").convert("RGB")).astype(int) for n, shot in enumerate(shots)
+    }
+
+
+#: Columns of the domain and, right of it, of the legend; rows of the day.
+DOMAIN, BETWEEN, LEGEND, DAY = slice(0, 870), slice(880, 900), slice(910, 1200), slice(0, 90)
+
+
+def like(pixels, name, tolerance=6):
+    """Which pixels have a field's very colour."""
+    return (abs(pixels - np.array([round(255 * c) for c in scene.rgb(name)])) <= tolerance).all(axis=-1)
+
+
+@pytest.mark.skipif(not (shutil.which("pvbatch") and shutil.which("Xvfb")), reason="needs ParaView and Xvfb")
+def test_paraview_draws_the_scene(paraview_pictures):
+    for (kind, _, day), picture in paraview_pictures.items():
+        assert picture.shape == (900, 1200, 3)
+        assert (picture[:, BETWEEN] == 255).all(), "the legend stands beside the domain"
+        domain, legend = picture[:, DOMAIN], picture[:, LEGEND]
+        for name in ("TA", "TB", "C"):
+            assert like(legend, name).sum() > 40, name
+        assert coloured(domain, "TA") > 0.02
+        # The front is a line on the cut, also where the tumour hides the rest of it; there is none before the infusion.
+        middle = domain[300:600, 300:600]
+        seen = like(middle, "C").sum()
+        assert seen == 0 if (kind, day) == ("later", 0.0) else seen > 100
+        assert (picture[DAY].max(axis=-1) < 60).sum() > 100, "the day"
+        below = picture[760:, DOMAIN].max(axis=-1) < 60
+        assert below.sum() > 200, "the scale bar and its length"
+
+
+@pytest.mark.skipif(not (shutil.which("pvbatch") and shutil.which("Xvfb")), reason="needs ParaView and Xvfb")
+def test_paraview_s_picture_does_not_depend_on_ranks(paraview_pictures):
+    for kind in KINDS:
+        one, two = (picture for (name, _, day), picture in paraview_pictures.items() if name == kind and day < 1.0)
+        assert (abs(one - two).max(axis=-1) > 16).mean() < 0.002
 
 
 def test_paraview_script_refuses_what_is_no_run(paraview, tmp_path, capsys, monkeypatch):
