@@ -126,7 +126,7 @@ def test_names_that_are_taken_by_folders(tmp_path, script):
         ("homogeneous", ["--end", "-1"], "--end -1; accepted"),
         ("homogeneous", ["--C0", "-1"], "--C0 -1"),
         ("homogeneous", ["--out", "no/where"], "no/where: accepted"),
-        ("homogeneous", ["missing.toml"], "missing.toml: cannot be read"),
+        ("homogeneous", ["missing.toml"], "missing.toml: no such file"),
         ("homogeneous", ["--out", ""], "--out .: accepted"),
         ("homogeneous", ["--out", "/proc/figure"], "/proc/figure"),
         ("homogeneous", ["--end", "soon"], "argument --end: invalid float value: 'soon' (see"),
