@@ -1,48 +1,14 @@
-"""How loops are compiled: numba without fast-math, so that results repeat to rounding, kept on disk between runs.
+"""How loops are compiled: numba without fast-math, so that results repeat to rounding, kept on disk between runs."""
 
-Numba's own cache does not notice when a function that a kernel calls changes in another file.  The folder is therefore
-named after a checksum of every module that holds compiled code.
-"""
-
-import functools
-import hashlib
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
 import numba.extending
 
+from .codecache import CodeCache, cache_folder
+
 F = TypeVar("F", bound=Callable[..., Any])
-
-_PACKAGE = Path(__file__).parent
-_SETTING = "CACHE_DIR"  # numba makes its settings at run time
-_COMPILED = (
-    "compiled.py",
-    "parameters.py",
-    "kinetics.py",
-    "patankar.py",
-    "transport.py",
-    "spaces/stencils.py",
-    "spaces/faces.py",
-    "spaces/cosine.py",
-    "integrators/phi.py",
-)
-
-
-@functools.cache
-def _cache_folder() -> str | None:
-    """A writable folder for this version of the compiled code, or None (compile anew in each process)."""
-    checksum = hashlib.sha256(b"".join((_PACKAGE / name).read_bytes() for name in _COMPILED)).hexdigest()[:16]
-    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    root = os.environ.get("NUMBA_CACHE_DIR") or os.path.join(home, "carmodel")
-    folder = os.path.join(os.path.expanduser(root), checksum)
-    try:
-        os.makedirs(folder, exist_ok=True)
-    except OSError:
-        return None
-    return folder if os.access(folder, os.W_OK) else None
 
 
 def compiled(function: Callable[..., Any], parallel: bool = False) -> Any:
@@ -50,13 +16,10 @@ def compiled(function: Callable[..., Any], parallel: bool = False) -> Any:
     if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
         function.py_func = function  # type: ignore[attr-defined]
         return function
-    folder, others = _cache_folder(), getattr(numba.config, _SETTING)
-    if folder:
-        setattr(numba.config, _SETTING, folder)
-    try:
-        return numba.njit(function, cache=folder is not None, error_model="numpy", parallel=parallel)
-    finally:
-        setattr(numba.config, _SETTING, others)
+    dispatcher: Any = numba.njit(function, error_model="numpy", parallel=parallel)
+    if cache_folder():
+        dispatcher._cache = CodeCache(function)  # what `cache=True` does with numba's own
+    return dispatcher
 
 
 def compiled_for_threads(function: Callable[..., Any]) -> Any:
