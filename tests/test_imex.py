@@ -210,8 +210,21 @@ def test_a_step_that_overflows_is_repeated_shorter(kind):
         made = integrator.step(u, 10.0)
     assert integrator.rejected["undershoot"] > 0
     assert 0.0 < made < 1e-4
+    assert 0.0 < integrator.step(u, 10.0) < 1e-3  # nothing of the attempts that failed is in the way
     assert space.owned(u).min() >= 0.0
     assert np.abs(space.owned(u)).max() < 2e6
+    integrator.destroy()
+    space.destroy()
+
+
+def test_a_linear_solve_that_fails_within_a_stage_ends_the_run():
+    space = BoxSpace((6, 5, 4), (0.3, 0.25, 0.2))
+    with petsc_options({"H_ksp_max_it": 1, "H_pc_type": "none"}):
+        integrator = Imex(space, P)
+    u = smooth_state(space)
+    for _ in range(2):
+        with pytest.raises(NumericsError, match="diffusion of H not solved: PETSc reason -3 after"):
+            integrator.step(u, 1.0)
     integrator.destroy()
     space.destroy()
 

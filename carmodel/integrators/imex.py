@@ -3,7 +3,7 @@
 from math import inf
 from time import perf_counter
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +30,9 @@ WITHOUT_ERROR = ("ars443", "bpr3", "prssp2")
 #: PETSc's options for where steps end and when a run is over; here the run file says so.
 ENDS = ("ts_max_time", "ts_max_steps", "ts_exact_final_time")
 
-#: PETSc's error number for results that are not finite.
-FLOATING_POINT = 72
+#: Rates of change of this size, in the 2-norm, end an attempt: PETSc would find its norms infinite later on, and an
+#: error inside PETSc leaves its objects in a state that nothing can be done with.
+OVERFLOW = 1e100
 
 #: Share of the first of the last two steps before a time to land on.  What a long step leaves in the stiffest modes
 #: (the order reduction of stiff problems) a short one after it damps: the state is then several times as accurate.
@@ -40,6 +41,14 @@ LANDING = 0.75
 #: The embedded error is held below rtol to this power.  On these stiff equations it falls more slowly with the step
 #: than the error does: held below rtol itself, a run would be ever more accurate than asked for (docs/tolerance.md).
 CALIBRATION = 0.93
+
+
+class _Failure(NamedTuple):
+    """Why an attempt was given up, its length in days, and how often PETSc had rejected steps by then."""
+
+    error: NumericsError
+    dt: float
+    rejections: int
 
 
 class Imex:
@@ -94,6 +103,7 @@ class Imex:
         self._largest: Array = np.zeros(len(FIELDS))
         self._judged_for = 0.0  # days of the attempt whose error `_tolerance` judges
         self._shift, self._setting_up = 1.0, False
+        self._failure: _Failure | None = None
         self._ghosted = space.zeros(len(FIELDS))
         self._ghosted_of = self._diffused_of = (0, 0)
         self._set(parameters, D_C)
@@ -133,7 +143,7 @@ class Imex:
             ts.setUp()
         except PETSc.Error as error:
             raise InputError(f"PETSc options for TS: {petsc_reason(error)}; accepted: what PETSc knows") from None
-        ts.setErrorIfStepFails(True)  # a step that was not made is none
+        ts.setErrorIfStepFails(False)  # `_attempt` looks
         given = PETSc.Options()
         if ts.getType() != PETSc.TS.Type.ARKIMEX:
             raise InputError(f"PETSc option -ts_type {ts.getType()}; accepted: arkimex")
@@ -220,20 +230,9 @@ class Imex:
         h = first_attempt(natural, limit, LANDING)
         self.undershoot.begin()
         while True:
-            rejections, steps = ts.getStepRejections(), ts.getStepNumber()
+            steps = ts.getStepNumber()
             self._fields_of(self._u)[...] = before
-            ts.setTime(self._t)
-            ts.setTimeStep(h)
-            self._judged_for = 0.0
-            try:
-                ts.step()
-                made = ts.getTime() - self._t if ts.getStepRejections() > rejections else h
-                below = self._below_zero()
-            except (PETSc.Error, NotFiniteError) as error:
-                if isinstance(error, PETSc.Error) and error.ierr != FLOATING_POINT:
-                    raise NumericsError(f"no step is short enough: PETSc says: {petsc_reason(error)}") from None
-                made, below = h, np.full(len(FIELDS), inf)  # beyond what numbers can say
-            by_error = ts.getStepRejections() - rejections
+            made, below, by_error = self._attempt(h)
             self.rejected["error"] += by_error
             if self.undershoot.accepts(below, made):
                 break
@@ -243,6 +242,38 @@ class Imex:
         self.undershoot.keep(below, made)
         self._next = ts.getTimeStep() if by_error else next_attempt(ts.getTimeStep(), h, natural)
         return made
+
+    def _attempt(self, h: float) -> tuple[float, Array, int]:
+        """A step of PETSc's, of h days or, where its error is too large, fewer.
+
+        Returns its days, how far its fields reach below zero, shape (7,), and how many longer ones PETSc has rejected.
+        """
+        ts = self._ts
+        rejections = ts.getStepRejections()
+        ts.setTime(self._t)
+        ts.setTimeStep(h)
+        self._judged_for, self._failure = 0.0, None
+        try:
+            ts.step()
+        except PETSc.Error as error:
+            raise NumericsError(f"no step is short enough: PETSc says: {petsc_reason(error)}") from None
+        if self._failure:
+            if not isinstance(self._failure.error, NotFiniteError):
+                raise self._failure.error
+            return self._failure.dt, np.full(len(FIELDS), inf), self._failure.rejections - rejections
+        if (reason := ts.getConvergedReason()) < 0:
+            names = {number: name for name, number in vars(PETSc.TS.ConvergedReason).items()}
+            raise NumericsError(f"no step is short enough: PETSc says: {names.get(reason, reason)}")
+        by_error = ts.getStepRejections() - rejections
+        return ts.getTime() - self._t if by_error else h, self._below_zero(), by_error
+
+    def _give_up(self, error: NumericsError) -> None:
+        """Let PETSc end its step without a result.
+
+        An exception would leave the functions of PETSc that called us with vectors in use: no other step could follow.
+        """
+        self._failure = _Failure(error, self._ts.getTimeStep(), self._ts.getStepRejections())
+        self._ts.setConvergedReason(PETSc.TS.ConvergedReason.DIVERGED_NONLINEAR_SOLVE)
 
     def _below_zero(self) -> Array:
         """How far each field of `_u` reaches below zero, relative to its largest value before or after the step."""
@@ -267,7 +298,10 @@ class Imex:
         self.space.explicit_rate(
             self._with_ghosts(u), self._by_field(rate), parameters=self.parameters, taxis=self.taxis, D_C=self._D_C
         )
-        if (dt := self._ts.getTimeStep()) != self._judged_for:
+        if not rate.norm() < OVERFLOW:
+            rate.set(0.0)
+            self._give_up(NotFiniteError("the rate of change is no longer finite"))
+        elif (dt := self._ts.getTimeStep()) != self._judged_for:
             self._judge(rate, dt)
         self.seconds["reaction_taxis"] += perf_counter() - start
 
@@ -291,6 +325,9 @@ class Imex:
 
         The solution gives L y = shift (y - z) without another look at the cells' neighbours.
         """
+        snes.setConvergedReason(PETSc.SNES.ConvergedReason.DIVERGED_LINEAR_SOLVE)
+        if self._failure:
+            return
         start, z = perf_counter(), self._diffused
         self._setting_up = True
         snes.computeFunction(y, z)
@@ -298,8 +335,12 @@ class Imex:
         snes.computeJacobian(y, self._operator)
         z.aypx(-1.0 / self._shift, y)
         z.copy(y)
-        for f, values in enumerate(self._fields_of(y)):
-            self._diffusion.solve_field(f, values, 1.0 / self._shift)
+        try:
+            for f, values in enumerate(self._fields_of(y)):
+                self._diffusion.solve_field(f, values, 1.0 / self._shift)
+        except NumericsError as error:
+            self._give_up(error)
+            return
         z.aypx(-1.0, y)
         z.scale(self._shift)
         self._diffused_of = _version(y)
