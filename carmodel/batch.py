@@ -1,6 +1,5 @@
 """Many runs in processes of their own, a few at a time; what is there already is not made again."""
 
-import json
 import os
 import shutil
 import signal
@@ -145,8 +144,8 @@ class Job:
 
     def time_reached(self) -> float:
         """Simulated days, as the manifest has them."""
-        with suppress(OSError, ValueError, KeyError):
-            return float(json.loads((self.out / "manifest.json").read_text(encoding="utf-8"))["t"])
+        with suppress(InputError):
+            return float(RunDirectory(self.out).manifest["t"])
         return 0.0
 
     def complaint(self) -> str:

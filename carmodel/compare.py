@@ -10,7 +10,8 @@ from scipy.spatial import cKDTree
 
 from . import FIELDS
 from .errors import InputError
-from .results import BoxCells, MeshCells, Volumes, open_volumes
+from .results import open_volumes
+from .volumes import BoxCells, MeshCells, Volumes
 
 Array = NDArray[np.float64]
 

@@ -7,7 +7,6 @@ tables in one another, an integer of five thousand digits cannot be printed.
 import json
 import re
 import tomllib
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +46,7 @@ def parse_toml(text: str, what: str = "file") -> dict[str, Any]:
 
 
 def read_json(path: Path, most: int = JSON) -> Any:
-    """What a JSON file of at most `most` bytes says; all its numbers are finite.
+    """What a JSON file of at most `most` bytes says.
 
     Raises ValueError that says what is wrong with it.
     """
@@ -58,11 +57,11 @@ def read_json(path: Path, most: int = JSON) -> Any:
         raise ValueError(f"not JSON: lists or tables more than {DEEPEST} deep") from None
     except ValueError as error:
         raise ValueError(f"not JSON: {error}") from None
-    check(told, MOST_VALUES["JSON"], finite=True)
+    check(told, MOST_VALUES["JSON"])
     return told
 
 
-def check(tree: object, most: int, *, finite: bool = False) -> None:
+def check(tree: object, most: int) -> None:
     """Raise ValueError unless a tree of tables and lists is no larger and no deeper than the program can work with."""
     left: list[tuple[object, tuple[object, ...]]] = [(tree, ())]
     values = 0
@@ -74,7 +73,7 @@ def check(tree: object, most: int, *, finite: bool = False) -> None:
         elif isinstance(value, list):
             below = list(enumerate(value))
         else:
-            if problem := _problem(value, finite):
+            if problem := _problem(value):
                 raise ValueError(f"{'.'.join(map(str, keys))}: {problem}")
             continue
         if len(keys) >= DEEPEST and below:
@@ -82,12 +81,12 @@ def check(tree: object, most: int, *, finite: bool = False) -> None:
         if values + len(left) + len(below) > most:
             raise ValueError(f"holds more than {most} values")
         for key, part in below:
-            if isinstance(key, str) and (problem := _problem(key, finite)):
+            if isinstance(key, str) and (problem := _problem(key)):
                 raise ValueError(f"a key: {problem}")
             left.append((part, (*keys, key)))
 
 
-def _problem(value: object, finite: bool) -> str:
+def _problem(value: object) -> str:
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         return "an integer of more than 64 bits"
     if isinstance(value, str) and not value.isascii():
@@ -95,6 +94,4 @@ def _problem(value: object, finite: bool) -> str:
             value.encode()
         except UnicodeError:
             return "text that is no Unicode"
-    if finite and isinstance(value, float) and not isfinite(value):
-        return f"{value} is no finite number"
     return ""

@@ -1,12 +1,16 @@
 """One screen about a run, from its directory alone."""
 
+import os
+
 import numpy as np
 
 from . import FIELDS
 from .messages import one_line
-from .results import RunDirectory, saved_files
+from .results import RunDirectory
+from .volumes import saved_files
 
 
+@np.errstate(all="ignore")  # a run that failed may end with the largest numbers there are
 def summary(run: RunDirectory) -> str:
     """What ran, how long, where it ended, and which files to open.
 
@@ -18,7 +22,7 @@ def summary(run: RunDirectory) -> str:
     doses = [event["amount"] for event in manifest.get("events", []) if "amount" in event]
     peak, lowest = int(np.argmax(cart)), int(np.argmin(burden))
     grid, seconds = manifest["grid"], manifest["wall_seconds"]
-    cells = " x ".join(map(str, grid["cells"])) if grid["kind"] == "box" else f"{grid['cells']} mesh"
+    cells = " x ".join(map(str, grid["cells"])) if isinstance(grid["cells"], list) else f"{grid['cells']} mesh"
     phases = ", ".join(f"{name.replace('_', '-')} {spent:.1f}" for name, spent in seconds.items() if name != "total")
     rows = [
         ("run", f"{run.folder}: {run.status}"),
@@ -42,7 +46,7 @@ def summary(run: RunDirectory) -> str:
         ("clamped", _clamped(series)),
         *(("warning", line) for line in manifest.get("warnings", [])),
     ]
-    if (index := run.folder / "fields.pvd").is_file():
+    if os.path.isfile(index := run.folder / "fields.pvd"):
         times = saved_files(index)[0]
         rows.append(("ParaView", f"open {index}: {len(times)} volumes" + (f" to day {times[-1]:g}" if times else "")))
     rows += [("cut off", text) for text in run.cut_off]

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .files import INDEX, VOLUME, open_regular
+from .memory import available, in_words
 from .vtkdata import COMPRESSORS, Stored
 from .xmltree import Element, parse
 
@@ -78,9 +79,8 @@ def check_vtk(path: Path) -> None:
         if header.extent != whole:
             raise ValueError("has a piece that is not the whole image")
         size = header.size
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if size > memory:
-        raise ValueError(f"holds arrays of {size / 1e9:.3g} GB; this machine has {memory / 1e9:.3g} GB")
+    if size > (room := available()):
+        raise ValueError(f"holds arrays of {in_words(size)}; {in_words(room)} of memory are left")
 
 
 def inside(folder: Path, name: str) -> Path:

@@ -8,7 +8,7 @@ pictures and their numbers included, and opens without a network.  `--screenshot
 """
 
 import base64
-import json
+import os
 import sys
 import tempfile
 from io import StringIO
@@ -24,7 +24,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from panels import Panel, Plate, write_numbers
 
 from carmodel import FIELDS, __version__
+from carmodel.documents import read_json
 from carmodel.errors import InputError
+from carmodel.files import RUN_FILE, read_text
 from carmodel.results import RunDirectory, is_run_directory
 
 #: The run of the experiments that is shown in 3-D.
@@ -88,7 +90,7 @@ def in_space(run: RunDirectory, name: str) -> dict[str, Any] | None:
     """The run in 3-D for the page; None where it saved no volumes or nothing can be rendered."""
     import volume  # VTK takes a second to load
 
-    if not (run.folder / "fields.pvd").is_file() or not volume.can_draw():
+    if not os.path.isfile(run.folder / "fields.pvd") or not volume.can_draw():
         return None
     times = volume.saved_times(run)
     with tempfile.TemporaryDirectory() as folder:
@@ -224,7 +226,7 @@ def run_page(folder: Path, claims: list[Any], *, solid: bool) -> dict[str, Any]:
         "parameters": parameter_rows(directory),
         "parameters_of": "At the start of the run",
         "provenance": provenance(directory),
-        "run_file": (folder / "run.toml").read_text(encoding="utf-8"),
+        "run_file": read_text(folder / "run.toml", RUN_FILE),
     }
 
 
@@ -276,7 +278,7 @@ def read_claims(file: Path) -> list[tuple[str, list[dict[str, Any]]]]:
     Raises InputError where the file is something else.
     """
     try:
-        told = json.loads(file.read_text(encoding="utf-8"))
+        told = read_json(file)
         rows = [
             {
                 "number": str(row["number"]),
@@ -286,7 +288,7 @@ def read_claims(file: Path) -> list[tuple[str, list[dict[str, Any]]]]:
             }
             for row in told["statements"]
         ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{file}: not what carmodel claims --json writes: {type(error).__name__}: {error}") from None
     sections = groupby(rows, key=lambda row: row["number"].partition("-")[0])
     return [(SECTIONS.get(section, section), list(group)) for section, group in sections]

@@ -27,7 +27,8 @@ from PIL import Image
 from scene import DIRECTION, FRONT, TUMOUR_EDGE, rgb
 
 from carmodel.errors import InputError
-from carmodel.results import RunDirectory, saved_datasets
+from carmodel.results import RunDirectory
+from carmodel.volumes import saved_datasets
 
 SHOWN = ("TA", "TB", "C")
 BURDEN, COMPOSITION = "TA + TB", "composition"
@@ -67,6 +68,8 @@ def scale_of(run: RunDirectory) -> Scale:
     """Bounds from the time series, without reading a volume."""
     series = run.series
     burden = float((series["max_TA"] + series["max_TB"]).max())
+    if not np.isfinite([burden, series["max_C"].max()]).all():
+        raise InputError(f"{run.folder / 'series.csv'}: is damaged; accepted: finite numbers")
     unit = "K_T" if run.settings["parameters"]["preset"] == "normalised" else "cells/cm^3"
     return Scale(burden, float(series["max_C"].max()), bool(series["max_TB"].any()), unit)
 
@@ -76,7 +79,7 @@ def saved_times(run: RunDirectory) -> list[float]:
 
     Raises InputError when the run saved none for ParaView.
     """
-    if not (run.folder / "fields.pvd").is_file():
+    if not os.path.isfile(run.folder / "fields.pvd"):
         raise InputError(f"{run.folder}: has no fields.pvd; accepted: a run with output.formats = ['vtk']")
     return saved_datasets(run.folder / "fields.pvd")[0]
 

@@ -19,7 +19,7 @@ from carmodel.errors import InputError
 from carmodel.homogeneous import jacobian, solve
 from carmodel.launch import launch
 from carmodel.parameters import PRESETS
-from carmodel.results import BoxCells
+from carmodel.volumes import BoxCells
 from tests.conftest import ROOT
 from tests.made_up import BY_NUMBER, SCENARIO, made_up, verdict
 
@@ -375,7 +375,7 @@ DAMAGES = {
     "an empty series": ("series.csv", lambda lines: [], "series.csv: cannot be read as a table: it is empty"),
     "a header alone": ("series.csv", lambda lines: lines[:1], "series.csv: cannot be read as a table: loadtxt"),
     "a line that is cut off": ("line.csv", lambda lines: lines[:41], "line.csv: is damaged"),
-    "a line that is cut off in the middle": ("line.csv", lambda lines: lines[:45], "line.csv: holds 4 to 10 points"),
+    "a line that is cut off in the middle": ("line.csv", lambda lines: lines[:45], "line.csv: is damaged"),
     "a line without a field": ("line.csv", lambda lines: [lines[0].replace("TB", "X"), *lines[1:]], "no column TB"),
     "volumes that lack one": (
         "fields.pvd", lambda lines: [line for line in lines if "t00007" not in line], "saved volumes at the times"

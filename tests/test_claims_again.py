@@ -13,7 +13,7 @@ from scipy.stats import rankdata
 
 from carmodel import FIELDS
 from carmodel.claims import SECTIONS, ObservedRun, experiments, statements
-from carmodel.results import BoxCells, Volumes
+from carmodel.volumes import BoxCells, Volumes
 
 N = 8
 L, R = 1.2325979187927902, 0.5250751270897649

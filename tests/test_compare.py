@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from carmodel.compare import compare, meet
-from carmodel.results import BoxCells, MeshCells, RunDirectory, Volumes
+from carmodel.results import RunDirectory
+from carmodel.volumes import BoxCells, MeshCells, Volumes
 from tests.conftest import ROOT
 
 

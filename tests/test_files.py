@@ -83,8 +83,6 @@ def test_toml_as_people_write_it_is_read():
 HOSTILE_JSON = {
     "deep": "[" * DEEP,
     "24 deep": "[" * 40 + "]" * 40,
-    "t: inf is no finite number": '{"t": 1e999}',
-    "t: nan is no finite number": '{"t": NaN}',
     "t: an integer of more than 64 bits": '{"t": 1' + "0" * 400 + "}",
     "not JSON": '{"t": ' + "1" * 5000 + "}",
     "t.0: text that is no Unicode": '{"t": ["\\ud800"]}',

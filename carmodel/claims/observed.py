@@ -12,10 +12,11 @@ from ..errors import InputError
 from ..homogeneous import balance, rates
 from ..kinetics import chemotactic_sensitivity
 from ..parameters import Parameters
-from ..results import BoxCells, RunDirectory, Volumes
+from ..results import RunDirectory
 from ..runfile import load
 from ..scenario import Scenario
 from ..shapes import TumourBall
+from ..volumes import BoxCells, Volumes
 from .signal import Number, Signal
 
 Array = NDArray[np.float64]
