@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 
 #: Longest line that a command may say, in characters.
-LINE = 10_000_000
+LINE = 300
 
 
 def generator(kind: str, case: int) -> Random:
