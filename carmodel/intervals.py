@@ -5,6 +5,7 @@ so that what the bounds exclude is excluded, rounding included.  Forward differe
 decide where a function has no zero, or one (R. E. Moore, Interval Analysis, 1966).
 """
 
+import operator
 from collections.abc import Callable
 from typing import Self
 
@@ -160,20 +161,13 @@ class Interval:
         (e, f), (g, h) = self.slope, other.slope
         return Interval((np.maximum(a, c), np.minimum(b, d)), (np.maximum(e, g), np.minimum(f, h)))
 
-    def where(self, condition: NDArray[np.bool_], other: "Interval") -> "Interval":
-        """This one where the condition holds, else the other."""
-        pick = [
-            np.where(condition, a, b)
-            for a, b in zip((*self.value, *self.slope), (*other.value, *other.slope), strict=True)
-        ]
-        return Interval((pick[0], pick[1]), (pick[2], pick[3]))
-
 
 class Zeros:
     """What `zeros` found.
 
-    `brackets` hold one zero each, or, where the value at an end is zero to rounding, at most one; in `open` intervals,
-    growing and apart from each other, the number of zeros was not settled; `boxes` counts the intervals looked at.
+    `brackets` hold exactly one zero each: the values at the ends have opposite signs, the slope has one; in `open`
+    intervals the number of zeros was not settled.  Both are growing and apart from each other.  `boxes` counts the
+    intervals looked at.
     """
 
     def __init__(self) -> None:
@@ -195,7 +189,8 @@ def zeros(
 
     Intervals are halved until on each the bounds exclude a zero, or the slope has one sign and the ends tell whether
     there is a zero.  One no longer than `smallest` (high - low) is left open, as at a double zero; and all that are not
-    settled when `most` have been looked at, as where numbers overflow and bounds say nothing.
+    settled when `most` have been looked at, as where numbers overflow and bounds say nothing.  So is a zero that is
+    `low` or `high` to rounding: it may lie on either side.
     """
     found = Zeros()
     edges = np.linspace(low, high, parts + 1)
@@ -215,9 +210,10 @@ def zeros(
             nothing = (below > 0.0) | (above < 0.0) | (centred[0] > 0.0) | (centred[1] < 0.0)
             monotone = ~nothing & ((falls > 0.0) | (rises < 0.0))
             same = ((left > 0.0) & (right > 0.0)) | ((left_up < 0.0) & (right_up < 0.0))
-            for i in np.flatnonzero(monotone & ~same):
-                found.brackets.append((float(a[i]), float(b[i])))
-            undecided = ~nothing & ~monotone
+            opposite = ((left_up < 0.0) & (right > 0.0)) | ((left > 0.0) & (right_up < 0.0))
+            found.brackets += [(float(a[i]), float(b[i])) for i in np.flatnonzero(monotone & opposite)]
+            # Of the others an end is zero to rounding.
+            undecided = ~nothing & ~(monotone & (same | opposite))
             short = undecided & ((b - a <= smallest * (high - low)) | (found.boxes > most))
             found.open += [(float(a[i]), float(b[i])) for i in np.flatnonzero(short)]
             undecided &= ~short
@@ -225,16 +221,34 @@ def zeros(
                 np.concatenate([a[undecided], middle[undecided]]),
                 np.concatenate([middle[undecided], b[undecided]]),
             )
-    found.open = _joined(found.open)
+        _settle_edges(function, found, low, high)
     return found
 
 
-def _joined(pieces: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Intervals with a common end as one."""
+def _settle_edges(function: Callable[[Interval], Interval], found: Zeros, low: float, high: float) -> None:
+    """A simple zero where two intervals met is left open on both: wider bounds around it make it a bracket."""
+    open_ones, found.open = _joined(found.open, operator.le), []
+    for a, b in open_ones:
+        left, right = np.array([max(low, a - (b - a))]), np.array([min(high, b + (b - a))])
+        result = function(Interval.variable(np.r_[left, left, right], np.r_[right, left, right]))
+        (_, first, last), (_, first_up, last_up) = result.value
+        rises = result.slope[0][0] > 0.0 and first_up < 0.0 < last
+        falls = result.slope[1][0] < 0.0 and last_up < 0.0 < first
+        if rises or falls:
+            found.brackets.append((float(left[0]), float(right[0])))
+        else:
+            found.open.append((a, b))
+    # Two that overlap hold the same zero, as the slope has one sign on both.
+    found.brackets = _joined(found.brackets, operator.lt)
+
+
+def _joined(pieces: list[tuple[float, float]], meet: Callable[[float, float], bool]) -> list[tuple[float, float]]:
+    """Intervals in growing order; those of which the next begin and the last end `meet` as one."""
     joined: list[tuple[float, float]] = []
     for low, high in sorted(pieces):
-        if joined and low <= joined[-1][1]:
-            low = joined.pop()[0]
+        if joined and meet(low, joined[-1][1]):
+            low, last = joined.pop()
+            high = max(high, last)
         joined.append((low, high))
     return joined
 

@@ -12,6 +12,9 @@ Coexistence is reduced to one equation in one unknown, C.  At a given C > 0:
 
 C lies below rho_C K_T/(m(0) + delta_CT K_T) - K_C, because TA <= K_T and m grows with N; so no coexistence state exists
 where that is negative.  The zeros on that finite interval are found by bounds (`intervals.zeros`): none is missed.
+
+With one-way switching some C have no admissible TA and TB.  There the function goes on continuously, so that bounds
+and signs tell of the same function everywhere, and its zeros are sorted out afterwards.
 """
 
 from collections.abc import Callable
@@ -121,8 +124,12 @@ def _functional_loss(N: Any, p: Parameters) -> Any:
 
 
 def largest_C(p: Parameters) -> float:
-    """No coexistence state has a C above this."""
-    return p.rho_C * p.K_T / (_functional_loss(0.0, p) + p.delta_CT * p.K_T) - p.K_C
+    """No coexistence state has a C above this, rounding included."""
+    with np.errstate(all="ignore"):
+        none = Interval.variable(np.zeros(1), np.zeros(1))
+        K_T = Interval.constant(p.K_T, none)
+        bound = K_T * p.rho_C / (_functional_loss(none, p) + K_T * p.delta_CT) - p.K_C
+    return float(bound.value[1][0])
 
 
 def burden(growth: float, p: Parameters) -> float:
@@ -141,40 +148,42 @@ def state_of(C: float, TA: float, TB: float, p: Parameters) -> Array:
 
 # ---- coexistence -------------------------------------------------------------------------------------------------
 
-#: Growth R and share TA/N at a given C, and where that is admissible.
-Branch = Callable[[Interval], tuple[Interval, Interval, NDArray[np.bool_]]]
+#: At a given C: growth R, share TA/N, and a number that is positive where they are admissible.
+Branch = Callable[[Interval], tuple[Interval, Interval, Interval]]
 
 
-def _perron(C: Interval, p: Parameters) -> tuple[Interval, Interval, NDArray[np.bool_]]:
+def _perron(C: Interval, p: Parameters) -> tuple[Interval, Interval, Interval]:
     """The smaller root, with both phenotypes."""
     P, Q, a, b = switching(C, p)
-    D = C * p.gamma + (p.d_TA - p.d_TB) + (a - b)  # P - Q, where slow switching is not lost beside the death rates
+    # P - Q, where slow switching is not lost beside the death rates.
+    D = C * p.gamma + (Interval.constant(p.d_TA, C) - p.d_TB) + (a - b)
     root = (D.squared() + 4.0 * a * b).sqrt()
     # Both forms hold; each is tight where the other's difference cancels.
     above = 2.0 * b / (2.0 * b + (root + D).within(0.0, np.inf))
     gap = (root - D).within(0.0, np.inf)
     share = above.intersected(gap / (gap + 2.0 * a))
-    return (P + Q - root) * 0.5, share.within(0.0, 1.0), np.ones(D.value[0].shape, dtype=bool)
+    return (P + Q - root) * 0.5, share.within(0.0, 1.0), Interval.constant(1.0, C)
 
 
-def _pure(C: Interval, p: Parameters) -> tuple[Interval, Interval, NDArray[np.bool_]]:
+def _pure(C: Interval, p: Parameters) -> tuple[Interval, Interval, Interval]:
     """Antigen-positive cells only: where nothing turns them into the other."""
-    P = switching(C, p)[0]
-    return P, Interval.constant(1.0, C), np.ones(P.value[0].shape, dtype=bool)
+    one = Interval.constant(1.0, C)
+    return switching(C, p)[0], one, one
 
 
-def _fed(C: Interval, p: Parameters) -> tuple[Interval, Interval, NDArray[np.bool_]]:
+def _fed(C: Interval, p: Parameters) -> tuple[Interval, Interval, Interval]:
     """Antigen-negative cells in balance, some turning into antigen-positive ones, none back: a = 0, P > Q."""
     P, Q, _, b = switching(C, p)
     D = P - Q
-    return Q, (b / (D.positive_part() + b)).within(0.0, 1.0), D.value[1] > 0.0
+    return Q, (b / (D.positive_part() + b)).within(0.0, 1.0), D
 
 
-def _feeding(C: Interval, p: Parameters) -> tuple[Interval, Interval, NDArray[np.bool_]]:
+def _feeding(C: Interval, p: Parameters) -> tuple[Interval, Interval, Interval]:
     """Antigen-positive cells in balance, some turning into antigen-negative ones, none back: b = 0, Q > P."""
     P, Q, a, _ = switching(C, p)
-    D = (Q - P).positive_part()
-    return P, (D / (D + a)).within(0.0, 1.0), (Q - P).value[1] > 0.0
+    D = Q - P
+    positive = D.positive_part()
+    return P, (positive / (positive + a)).within(0.0, 1.0), D
 
 
 def _branches(p: Parameters) -> list[Branch]:
@@ -183,7 +192,7 @@ def _branches(p: Parameters) -> list[Branch]:
         (True, True): [_perron],
         (False, True): [_pure, _fed],
         # Q - P falls with C: where it is not positive at 0 it never is.
-        (True, False): [_feeding] if p.d_TB - p.d_TA > p.mu_0 else [],
+        (True, False): [_feeding] if p.d_TB > p.d_TA and p.d_TB - p.d_TA >= p.mu_0 else [],
         (False, False): [_pure],
     }[loses, recovers]
     return [lambda C, kind=kind: kind(C, p) for kind in kinds]  # type: ignore[misc]
@@ -205,58 +214,80 @@ def coexistence(p: Parameters) -> Coexistence:
     Raises InputError where `check` does.
     """
     check(p)
-    largest = largest_C(p)
+    largest, switches = largest_C(p), p.mu_0 > 0.0 or p.nu > 0.0 or p.mu_1 > 0.0
     states: list[SteadyState] = []
     left_open: list[tuple[float, float]] = []
     boxes = 0
     if largest > 0.0:
-        high = largest * (1.0 + 1e-9)
         for branch in _branches(p):
 
             def excess(C: Interval, branch: Branch = branch) -> Interval:
-                growth, share, admissible = branch(C)
-                value = _invasion(C, growth, share, p)
-                never = Interval((value.value[0] * 0.0 - 1.0,) * 2, value.slope)
-                return value.where(admissible, never)
+                growth, share, _ = branch(C)
+                return _invasion(C, growth, share, p)
 
-            found = zeros(excess, 0.0, high)
+            found = zeros(excess, 0.0, largest)
             boxes += found.boxes
-            left_open += found.open
-            for low, up in found.brackets:
-                states += _states_between(branch, excess, low, up, p)
-        if not _branches_switch(p):
-            states += _neutral(p)
+            left_open += [piece for piece in found.open if _admissible(branch, *piece) >= 0]
+            for bracket in found.brackets:
+                low, high = _narrowed(branch, excess, *bracket)
+                admissible = _admissible(branch, low, high)
+                if admissible > 0:
+                    states.append(_state_between(branch, excess, low, high, p))
+                elif admissible == 0:
+                    left_open.append((low, high))
+        if not switches:
+            both, unclear = _neutral(p)
+            states += both
+            left_open += unclear
     states.sort(key=lambda s: s.state[0])
-    why = "a double zero, or nearly; or numbers too far apart" if left_open else ""
-    if largest > 0.0 and not _branches_switch(p) and p.gamma == 0.0 and p.d_TA == p.d_TB:
+    why = "states that meet or begin there, or nearly; or numbers too far apart" if left_open else ""
+    if largest > 0.0 and not switches and p.gamma == 0.0 and p.d_TA == p.d_TB:
         # Each state with C > 0 belongs to a line of them; the pure one stands for all.
         left_open, why = [(0.0, largest)], "the phenotypes do not differ and do not switch: any ratio is stationary"
-    return Coexistence(tuple(_distinct(states, p)), largest, boxes, tuple(left_open), why)
+    return Coexistence(tuple(states), largest, boxes, tuple(left_open), why)
 
 
-def _branches_switch(p: Parameters) -> bool:
-    return p.mu_0 > 0.0 or p.nu > 0.0 or p.mu_1 > 0.0
+def _between(low: float, high: float) -> Interval:
+    return Interval.variable(np.array([low]), np.array([high]))
 
 
-def _states_between(
-    branch: Branch, excess: Callable[[Interval], Interval], low: float, high: float, p: Parameters
-) -> list[SteadyState]:
-    ends = point(excess, low), point(excess, high)
-    if ends[0] * ends[1] < 0.0:
-        C = brentq(lambda x: point(excess, x), low, high, xtol=1e-300, rtol=1e-8)  # the rest is Newton's
-    else:  # the zero is one of the ends, to rounding
-        C = (low, high)[int(abs(ends[1]) < abs(ends[0]))]
-    if C <= 0.0:
-        return []
+def _sign(x: Interval) -> int:
+    """1 where it is proved positive, -1 where it is proved to be negative or zero, else 0."""
+    return int(x.value[0][0] > 0.0) - int(x.value[1][0] <= 0.0)
+
+
+def _admissible(branch: Branch, low: float, high: float) -> int:
+    """Whether a branch is admissible between two C: 1 everywhere, -1 nowhere, 0 where bounds do not tell."""
     with np.errstate(all="ignore"):
-        growth, share, _ = branch(Interval.variable(np.array([C]), np.array([C])))
+        return _sign(branch(_between(low, high))[2])
+
+
+def _narrowed(branch: Branch, excess: Callable[[Interval], Interval], low: float, high: float) -> tuple[float, float]:
+    """A bracket, made so short that the zero in it is known to be admissible or not, unless rounding hides that."""
+    with np.errstate(all="ignore"):
+        at_low = _sign(excess(_between(low, low)))
+        while _admissible(branch, low, high) == 0:
+            inner = low + 0.45 * (high - low)  # not the middle, which is a zero sooner
+            sign = _sign(excess(_between(inner, inner)))
+            if sign == 0 or not low < inner < high:
+                break
+            low, high = (inner, high) if sign == at_low else (low, inner)
+    return low, high
+
+
+def _state_between(
+    branch: Branch, excess: Callable[[Interval], Interval], low: float, high: float, p: Parameters
+) -> SteadyState:
+    C = brentq(lambda x: point(excess, x), low, high, xtol=1e-300, rtol=1e-15)
+    with np.errstate(all="ignore"):
+        growth, share, _ = branch(_between(C, C))
         R, part = (0.5 * (float(x.value[0][0]) + float(x.value[1][0])) for x in (growth, share))
     N = burden(R, p)
     return _polished(state_of(float(C), part * N, (1.0 - part) * N, p), p)
 
 
-def _polished(u: Array, p: Parameters) -> list[SteadyState]:
-    """The state after Newton steps in all seven unknowns, as long as they lower the residual; none if inadmissible."""
+def _polished(u: Array, p: Parameters) -> SteadyState:
+    """The state after Newton steps in all seven unknowns, as long as they lower the residual and stay admissible."""
     best = residual(u, p)
     for _ in range(5):
         production, loss = balance(tuple(u), p)
@@ -266,32 +297,33 @@ def _polished(u: Array, p: Parameters) -> list[SteadyState]:
         except np.linalg.LinAlgError:
             break
         trial[u == 0.0] = 0.0  # stays on the boundary: it is invariant
-        if not (trial[0] > 0.0 and trial[2] > 0.0 and trial.min() >= 0.0 and residual(trial, p) < best):
+        near = np.allclose(trial[[0, 2]], u[[0, 2]], rtol=1e-3, atol=0.0)  # far ones are other states
+        if not (near and trial.min() >= 0.0 and residual(trial, p) < best):
             break
         u, best = trial, residual(trial, p)
-    if not (u[0] > 0.0 and u[2] > 0.0 and u.min() >= 0.0):
-        return []
-    return [SteadyState("E_CT", u, "mixed" if u[3] > 0.0 else "antigen-positive")]
+    return SteadyState("E_CT", u, "mixed" if u[3] > 0.0 else "antigen-positive")
 
 
-def _neutral(p: Parameters) -> list[SteadyState]:
-    """Without switching both phenotypes persist together only where killing makes up for a lower death rate."""
-    C = (p.d_TB - p.d_TA) / p.gamma if p.gamma > 0.0 else 0.0
-    N = burden(p.d_TB, p)
-    gain = p.rho_C / (p.K_C + C) - p.delta_CT
-    if C <= 0.0 or N <= 0.0 or gain <= 0.0:
-        return []
-    TA = _functional_loss(N, p) / gain
-    return _polished(state_of(C, TA, N - TA, p), p) if TA < N else []
+def _neutral(p: Parameters) -> tuple[list[SteadyState], list[tuple[float, float]]]:
+    """Without switching both phenotypes persist together only where killing makes up for a lower death rate.
 
-
-def _distinct(states: list[SteadyState], p: Parameters) -> list[SteadyState]:
-    """Without repetitions: a zero at the common end of two intervals is found on both."""
-    kept: list[SteadyState] = []
-    for state in states:
-        if not any(np.allclose(state.state, other.state, rtol=1e-9, atol=0.0) for other in kept):
-            kept.append(state)
-    return kept
+    That state if there is one; else the C where rounding hides whether there is one, if it does.
+    """
+    if not (p.gamma > 0.0 and p.d_TB > p.d_TA):
+        return [], []
+    with np.errstate(all="ignore"):
+        C = (_between(p.d_TB, p.d_TB) - p.d_TA) / p.gamma
+        # Were all cells antigen-positive, CAR-T cells would grow: antigen-negative ones take that much of their place.
+        surplus = _invasion(C, Interval.constant(p.d_TB, C), Interval.constant(1.0, C), p)
+        low, high = (float(bound[0]) for bound in C.value)
+    if _sign(surplus) == 0 and np.isfinite(low):
+        return [], [(low, high)]
+    if _sign(surplus) <= 0:
+        return [], []
+    filling, N = 0.5 * (low + high) + p.K_C, burden(p.d_TB, p)
+    gain = p.rho_C - p.delta_CT * filling
+    TB = 0.5 * float(surplus.value[0][0] + surplus.value[1][0]) / gain
+    return [_polished(state_of(0.5 * (low + high), _functional_loss(N, p) * filling / gain, TB, p), p)], []
 
 
 # ---- E_0 and E_T -------------------------------------------------------------------------------------------------

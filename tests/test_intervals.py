@@ -129,7 +129,37 @@ def test_zeros_gives_up_where_bounds_say_nothing():
     assert len(zeros(lambda x: (x - 0.2) * (x + 1.0), 0.0, 1.0, most=64).brackets) == 1
 
 
-def test_zeros_at_the_ends_and_none():
-    assert len(zeros(lambda x: x - 1.0, 0.0, 1.0).brackets) == 1
+def test_zeros_where_intervals_meet():
+    """1/2 is an end of two of the parts looked at, to rounding."""
+    for slope in (1.0, -1.0):
+        found = zeros(lambda x, slope=slope: (x - 0.5) * slope, 0.0, 1.0)
+        assert not found.open
+        ((low, high),) = found.brackets
+        assert low < 0.5 < high
     nothing = zeros(lambda x: x * x + 1e-9, 0.0, 1.0)
     assert not nothing.brackets + nothing.open
+
+
+def test_zero_at_an_end_is_left_open():
+    """Whether it is inside the range is not known."""
+    for zero in (0.0, 1.0):
+        found = zeros(lambda x, zero=zero: (x - zero) * (x + 1.0), 0.0, 1.0)
+        assert not found.brackets
+        ((low, high),) = found.open
+        assert low <= zero <= high
+        assert high - low < 1e-10
+
+
+def test_brackets_prove_their_zeros():
+    """Opposite signs at the ends of each, and apart: no zero is counted twice."""
+    rng = np.random.default_rng(4)
+    for _ in range(100):
+        places = np.sort(np.r_[rng.integers(1, 64, size=2) / 64.0, rng.uniform(size=2)])
+        if np.diff(places).min() < 1e-3:
+            continue
+        a, b, c, d = places
+        found = zeros(lambda x, a=a, b=b, c=c, d=d: (x - a) * (x - b) * (x - c) * (x - d), 0.0, 1.0)
+        assert not found.open
+        assert len(found.brackets) == 4
+        assert all(low < zero < high for zero, (low, high) in zip(places, found.brackets, strict=True))
+        assert all(high <= low for (_, high), (low, _) in pairwise(found.brackets))

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from scipy.optimize import root
 
-from carmodel import steady
 from carmodel.errors import InputError
-from carmodel.homogeneous import jacobian, rates, reference_levels, residual
+from carmodel.homogeneous import jacobian, rates, residual
 from carmodel.parameters import PRESETS, Parameters
 from carmodel.sampling import random_parameters
 from carmodel.stability import CE, block
@@ -23,6 +22,7 @@ from carmodel.steady import (
     tumour_states,
 )
 from tests.parameter_sets import THREE
+from tests.steady_scan import newton
 
 P = PRESETS["normalised"]
 
@@ -30,21 +30,6 @@ P = PRESETS["normalised"]
 def wide_parameters(rng):
     """Every value within a factor 30 of the normalised one."""
     return Parameters(*(float(v * 30.0 ** rng.uniform(-1.0, 1.0)) for v in P))._replace(K_T=1.0)
-
-
-def newton_everywhere(p, starts, rng):
-    """Admissible coexistence states that a library's solver finds from random states, for comparison."""
-    level, found = reference_levels(p), []
-    for _ in range(starts):
-        C = largest_C(p) * rng.uniform() ** 3 if largest_C(p) > 0 else rng.uniform()
-        u = np.array([C, C * rng.uniform(), *rng.uniform(size=2), *(level[4:] * rng.uniform(size=3))])
-        with np.errstate(all="ignore"):
-            end = root(lambda v: rates(v, p), u, jac=lambda v: jacobian(v, p), method="hybr", tol=1e-13)
-        v = end.x
-        true_zero = np.isfinite(v).all() and v.min() >= 0.0 and v[0] > 1e-9 and v[2] > 1e-9
-        if true_zero and residual(v, p) < 1e-12:
-            found.append(v)
-    return found
 
 
 def test_normalised_set_has_one_coexistence_state():
@@ -75,7 +60,7 @@ def test_search_misses_nothing_that_random_starts_find():
     sets = [THREE, *(wide_parameters(rng) for _ in range(60))]
     for p in sets:
         states = [s.state for s in coexistence(p).states]
-        for v in newton_everywhere(p, 20, rng):
+        for v in newton(p, 20, rng):
             compared += 1
             assert any(np.allclose(v, u, rtol=1e-6, atol=1e-9) for u in states), p
     assert compared > 200
@@ -85,7 +70,7 @@ def test_several_coexistence_states():
     found = coexistence(THREE)
     assert len(found.states) == 3
     assert not found.open
-    assert len(newton_everywhere(THREE, 30, np.random.default_rng(3))) > 5
+    assert len(newton(THREE, 30, np.random.default_rng(3))) > 5
 
 
 def test_other_units_give_the_same_states():
@@ -342,24 +327,8 @@ def test_one_way_switching(change):
     assert found.states
     assert not found.open
     rng = np.random.default_rng(7)
-    for v in newton_everywhere(p, 60, rng):
+    for v in newton(p, 60, rng):
         assert any(np.allclose(v, s.state, rtol=1e-6, atol=1e-9) for s in found.states), v
-
-
-@pytest.mark.parametrize("change", [{"mu_0": 0.0, "nu": 0.0}, {"mu_0": 0.0}, {"mu_1": 0.0}])
-def test_all_states_of_one_way_switching_are_true_zeros(change):
-    rng, compared = np.random.default_rng(8), 0
-    for _ in range(150):
-        p = wide_parameters(rng)._replace(**change)
-        for state in coexistence(p).states:
-            compared += 1
-            assert residual(state.state, p) < 1e-12
-    assert compared > 3
-
-
-def test_a_state_found_on_both_sides_of_an_edge_is_listed_once():
-    (state,) = coexistence(P).states
-    assert steady._distinct([state, state], P) == [state]
 
 
 def test_states_balance_every_equation_but_that_of_C():
