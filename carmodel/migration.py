@@ -18,7 +18,7 @@ Array = NDArray[np.float64]
 class Migration:
     """(V - dt V (div(D_C grad) - div(chi grad S))) C_new = V C, with the velocity chi(A) grad S of given S and A.
 
-    Taxis schemes that are not central make this an M-matrix with columns that sum to the volumes V: for every dt the
+    Taxis schemes other than central make this an M-matrix with columns that sum to the volumes V: for every dt the
     solution is non-negative and the total kept.  Solved by GMRES; incomplete LU of each rank's rows, which exists for
     M-matrices, preconditions better than the cosine transform where cell Peclet numbers are above one.  PETSc options
     with the prefix `C_` win.
@@ -27,7 +27,7 @@ class Migration:
     ----------
     space: where C lives.
     D_C: by cell in cm^2/day, shape (n_local,), with valid ghosts.
-    taxis: "central", "upwind" or "scharfetter-gummel".
+    taxis: "central", "upwind", "scharfetter-gummel" or "hybrid".
 
     Raises InputError when PETSc does not accept the user's options.
     """

@@ -130,7 +130,7 @@ class Integrator(Table):
     method: Literal["auto", "exponential", "arkimex"] = "auto"
     rtol: Annotated[FiniteFloat, Field(ge=1e-13, le=1.0)] = 1e-4
     dt: Positive = 0.01
-    taxis: Literal["central", "upwind", "scharfetter-gummel"] = "central"
+    taxis: Literal["central", "upwind", "scharfetter-gummel", "hybrid"] = "hybrid"
     substeps: Few = 1
     reaction: Literal["rk2", "mprk22"] = "rk2"
     diffusion: Literal["ksp", "jacobi"] = "ksp"
@@ -138,6 +138,16 @@ class Integrator(Table):
     jacobi_iterations: Few = 60
     jacobi_tolerance: NonNegative = 1e-8
     scheme: Literal["bdf2", "backward-euler"] = "bdf2"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _the_paper_s_scheme_has_its_taxis(cls, table: object) -> object:
+        """Central where nothing else is asked for; `imex` and "mprk22" promise what needs a positive one."""
+        if not isinstance(table, Mapping) or "taxis" in table:
+            return table
+        kind = table.get("kind", "imex")
+        positive = kind == "imex" or (kind == "strang" and table.get("reaction") == "mprk22")
+        return {**table, "taxis": "hybrid" if positive else "central"}
 
     @model_validator(mode="after")
     def _jacobi_is_the_published_program(self) -> Self:
@@ -255,6 +265,11 @@ class Scenario(Table):
     def _consistent(self) -> Self:
         if self.integrator.kind == "coupled" and self.space.kind != "mesh":
             raise ValueError('integrator.kind = "coupled" is made of FiPy terms; accepted: space.kind = "mesh"')
+        if self.integrator.kind == "coupled" and self.integrator.taxis == "hybrid":
+            raise ValueError(
+                "integrator.taxis = 'hybrid'; accepted with kind = 'coupled': 'central', 'upwind' or "
+                "'scharfetter-gummel'"
+            )
         if self.integrator.diffusion == "jacobi":
             if self.parameters.mask:
                 raise ValueError('integrator.diffusion = "jacobi" has a constant D_C; accepted with a mask: "ksp"')

@@ -74,6 +74,14 @@ class Totals:
     clamped: Array
 
 
+def remedy(integrator: Integrator) -> str:
+    """What may leave less to clamp."""
+    if integrator.taxis == "central":
+        steps = "" if integrator.adaptive else "smaller steps, "
+        return f'{steps}smaller cells or another integrator.taxis than "central"'
+    return "a smaller integrator.rtol" if integrator.adaptive else "smaller steps"
+
+
 class Observer:
     """Is told of a run's events, in this order; every rank calls it."""
 
@@ -273,11 +281,9 @@ class Simulation:
         """Raise NumericsError where a field owes too much of itself to clamping."""
         share, name = self.clamped_share.max(), FIELDS[int(self.clamped_share.argmax())]
         if share > MEANINGLESS:
-            steps = "" if self.integrator.adaptive else "steps or "
-            scheme = ' or another integrator.taxis than "central"' if self.integrator.taxis == "central" else ""
             raise NumericsError(
                 f"{share:.0%} of {name} was made by setting negative values to zero {when}; "
-                f"saved: {self.outputs} outputs; try smaller {steps}cells{scheme}"
+                f"saved: {self.outputs} outputs; try {remedy(self.integrator)}"
             )
 
     def _output(self) -> None:

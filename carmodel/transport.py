@@ -1,4 +1,4 @@
-"""Face fluxes: the harmonic mean of a diffusivity and the chemotactic flux of eq. (1) in three schemes.
+"""Face fluxes: the harmonic mean of a diffusivity and the chemotactic flux of eq. (1) in four schemes.
 
 A face lies between a left and a right cell; fluxes are positive from left to right.  With v the chemotactic velocity
 chi(A) dS/dx on the face (cm/day), eq. (55), and d = D/h the diffusive conductance there (cm/day), every scheme gives
@@ -10,10 +10,10 @@ import numpy as np
 from .compiled import compiled
 
 #: Schemes by the name of the run file; the number selects the formula in compiled loops.
-TAXIS_SCHEMES = {"central": 0, "upwind": 1, "scharfetter-gummel": 2}
+TAXIS_SCHEMES = {"central": 0, "upwind": 1, "scharfetter-gummel": 2, "hybrid": 3}
 #: The scheme that may turn C negative.
 CENTRAL = TAXIS_SCHEMES["central"]
-#: The scheme that needs the diffusive conductance.
+#: The first of those that need the diffusive conductance.
 FITTED = TAXIS_SCHEMES["scharfetter-gummel"]
 
 
@@ -57,6 +57,18 @@ def scharfetter_gummel(C_left: float, C_right: float, v: float, d: float) -> flo
 
 
 @compiled
+def hybrid(C_left: float, C_right: float, v: float, d: float, weight: float) -> float:
+    """Central, with as much diffusion as the sum with the diffusive flux lacks to be positive.
+
+    That is none where the cell Peclet number |v|/d is at most 2 (for `weight` 0.5), and |v|/2 - d above: there the sum
+    is upwind, without diffusion (Spalding 1972, doi 10.1002/nme.1620040409).  No flux that is linear in the two cells
+    is positive for every v with less.
+    """
+    missing = max(0.0, (1.0 - weight) * v - d, -weight * v - d)
+    return central(C_left, C_right, v, weight) + missing * (C_left - C_right)
+
+
+@compiled
 def taxis_flux(scheme: int, C_left: float, C_right: float, v: float, d: float, weight: float) -> float:
     """Taxis flux through a face in the scheme numbered as in `TAXIS_SCHEMES`.
 
@@ -66,7 +78,9 @@ def taxis_flux(scheme: int, C_left: float, C_right: float, v: float, d: float, w
         return central(C_left, C_right, v, weight)
     if scheme == 1:
         return upwind(C_left, C_right, v)
-    return scharfetter_gummel(C_left, C_right, v, d)
+    if scheme == 2:
+        return scharfetter_gummel(C_left, C_right, v, d)
+    return hybrid(C_left, C_right, v, d, weight)
 
 
 @compiled

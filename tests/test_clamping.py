@@ -16,6 +16,11 @@ end = 0.6
 every = 0.3
 """
 
+CENTRAL = """
+[integrator]
+taxis = "central"
+"""
+
 STRANG = """
 [integrator]
 kind = "strang"
@@ -41,7 +46,7 @@ def test_strang_warns_at_each_tenfold_and_fails_at_the_end(write, tmp_path, carm
     share = run.series["clamped_C"][-1] / run.series["total_C"].max()
     assert share > 0.1
     assert last.startswith(f"{share:.0%} of C was made by setting negative values to zero by the end, t = 1.5; ")
-    assert "saved: 6 outputs; try smaller steps or cells" in last
+    assert 'saved: 6 outputs; try smaller steps, smaller cells or another integrator.taxis than "central"' in last
     assert run.manifest["outputs"] == len(run.volumes.times) == 6
     assert run.manifest["status"] == f"failed: {last}"
     assert run.manifest["clamped_share"]["C"] == pytest.approx(share, rel=1e-9)
@@ -64,8 +69,8 @@ def test_strang_that_owes_less_than_a_tenth_to_clamping_is_a_success(write, tmp_
 @pytest.mark.parametrize("method", ["exponential", "arkimex"])
 def test_an_adaptive_run_says_what_is_more_than_it_was_asked_for(write, tmp_path, carmodel, method):
     """Central taxis at cell Peclet numbers a little above 2: less than a hundredth, but no tolerance makes it less."""
-    options = ("--set", "parameters.chi_0=0.4", "--set", f"integrator.method={method}")
-    answer = carmodel("run", write(CASE), "--out", tmp_path / "out", "--quiet", *options)
+    options = ("--quiet", "--set", "parameters.chi_0=0.4", "--set", f"integrator.method={method}")
+    answer = carmodel("run", write(CASE + CENTRAL), "--out", tmp_path / "out", *options)
     assert answer.code == 0
     manifest = RunDirectory(tmp_path / "out").manifest
     assert manifest["undershoot"]["C"] > 1e-4
@@ -84,7 +89,7 @@ def test_an_adaptive_run_says_what_is_more_than_it_was_asked_for(write, tmp_path
 @pytest.mark.parametrize("method", ["exponential", "arkimex"])
 def test_an_adaptive_run_ends_where_clamping_has_made_a_tenth_of_a_field(write, tmp_path, carmodel, method):
     options = ("--quiet", "--set", f"integrator.method={method}", "--set", "integrator.rtol=1e-2")
-    answer = carmodel("run", write(CASE), "--out", tmp_path / "out", *options)
+    answer = carmodel("run", write(CASE + CENTRAL), "--out", tmp_path / "out", *options)
     assert answer.code == 3
     *warnings, last = answer.err.splitlines()
     assert any(line.startswith("warning: C: ") for line in warnings)
@@ -93,9 +98,26 @@ def test_an_adaptive_run_ends_where_clamping_has_made_a_tenth_of_a_field(write, 
     assert RunDirectory(tmp_path / "out").manifest["status"].startswith("failed: ")
 
 
-@pytest.mark.parametrize("scheme", ["central", "scharfetter-gummel"])
+@pytest.mark.parametrize("scheme", ["central", "scharfetter-gummel", "hybrid"])
 def test_little_is_not_worth_a_line(write, tmp_path, carmodel, scheme):
-    """The same with a scheme that has no such values, and with taxis as weak as the preset's."""
-    change = "parameters.chi_0=0.08" if scheme == "central" else f"integrator.taxis={scheme}"
-    answer = carmodel("run", write(CASE), "--out", tmp_path / "out", "--quiet", "--set", change)
+    """The same with schemes that have no such values, one the default, and with taxis as weak as the preset's."""
+    changes = {
+        "central": ("--set", "parameters.chi_0=0.08", "--set", "integrator.taxis=central"),
+        "scharfetter-gummel": ("--set", "integrator.taxis=scharfetter-gummel"),
+        "hybrid": (),
+    }
+    answer = carmodel("run", write(CASE), "--out", tmp_path / "out", "--quiet", *changes[scheme])
     assert (answer.code, answer.err) == (0, "")
+
+
+def test_positive_reactions_say_where_taxis_is_not(write, tmp_path, carmodel):
+    """Nothing is clamped unless "central" is asked for: then not even a little of it passes in silence."""
+    options = ("--quiet", "--set", "integrator.reaction=mprk22", "--set", "parameters.chi_0=0.3")
+    assert carmodel("run", write(CASE + STRANG), "--out", tmp_path / "default", *options) == (0, "", "")
+    assert RunDirectory(tmp_path / "default").manifest["clamped_share"]["C"] == 0.0
+    answer = carmodel("run", write(CASE + STRANG + 'taxis = "central"'), "--out", tmp_path / "central", *options)
+    assert answer.code == 0
+    assert 0.0 < RunDirectory(tmp_path / "central").manifest["clamped_share"]["C"] < 0.01
+    told = [line for line in answer.err.splitlines() if line.startswith("warning: C: setting negative values to zero")]
+    assert told
+    assert all('another integrator.taxis than "central"' in line for line in told)

@@ -128,6 +128,29 @@ def test_a_step_too_long_for_the_killing_is_repeated_shorter():
 
 
 @pytest.mark.parametrize("make", METHODS)
+def test_the_error_is_the_one_asked_for_where_taxis_is_strong(make):
+    """Cell Peclet numbers above 2 at a sharp front: with the default taxis no answer depends on what is clamped."""
+    space = BoxSpace((12, 6, 6), (1.2, 0.6, 0.6))
+    p = P._replace(chi_0=0.4)
+    start = therapy(space)
+    ends = {}
+    for rtol in (1e-3, 1e-5, 1e-8):
+        u, integrator = start.copy(), (Exponential if rtol == 1e-8 else make)(space, p, rtol=rtol)
+        advance(integrator, u, 1.0)
+        assert integrator.undershoot.accepted.max() <= rtol
+        ends[rtol] = space.owned(u).reshape(7, -1).copy()
+        integrator.destroy()
+    chi = p.chi_0 / (1.0 + p.alpha_A * ends[1e-8][5])
+    reference = ends.pop(1e-8)
+    S = reference[4].reshape(6, 6, 12)
+    assert (np.abs(np.diff(S, axis=2)) * chi.reshape(S.shape)[..., 1:]).max() / p.D_C > 2.5
+    for rtol, state in ends.items():
+        error = np.linalg.norm(state - reference, axis=1) / np.linalg.norm(reference, axis=1)
+        assert error.max() < 10.0 * rtol
+    space.destroy()
+
+
+@pytest.mark.parametrize("make", METHODS)
 def test_undershoot_of_the_discretisation_does_not_stop_the_run(make):
     """Central taxis at a cell Peclet number of 5: shorter steps cannot help, and the run goes on."""
     space = BoxSpace((16, 5, 4), (1.0, 0.4, 0.4))

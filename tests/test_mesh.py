@@ -202,7 +202,7 @@ def test_diffusion_is_second_order_on_graded_grids():
     assert orders[-1] == pytest.approx(2.0, abs=0.15), (errors, orders)
 
 
-@pytest.mark.parametrize(("taxis", "order"), [("central", 2), ("upwind", 1), ("scharfetter-gummel", 2)])
+@pytest.mark.parametrize(("taxis", "order"), [("central", 2), ("upwind", 1), ("scharfetter-gummel", 2), ("hybrid", 2)])
 def test_taxis_has_its_order_on_graded_grids(taxis, order):
     """Integrals of the divergence over blocks of cells: fluxes are what must converge, whatever the cells' widths.
 

@@ -1,4 +1,4 @@
-"""Fitted or upwind taxis with `mprk22`: nothing turns negative or is clamped, whatever model, state and step."""
+"""Taxis that is not central with `mprk22`: nothing turns negative or is clamped, whatever model, state and step."""
 
 import numpy as np
 import pytest
@@ -99,6 +99,8 @@ def least_after(rng, space, taxis):
         (graded, "scharfetter-gummel", 20),
         (tetrahedra, "scharfetter-gummel", 20),
         (box, "upwind", 20),
+        (box, "hybrid", 40),
+        (tetrahedra, "hybrid", 10),
     ],
 )
 def test_no_field_turns_negative_and_nothing_is_clamped(make, taxis, cases):

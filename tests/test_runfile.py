@@ -64,6 +64,26 @@ def test_overrides_take_toml_values_and_bare_words(write):
             load(file, [wrong])
 
 
+def test_taxis_is_central_where_nothing_needs_more_and_hybrid_else(write):
+    """By default; what is said counts, in a resolved file too."""
+    kinds = {
+        (): "hybrid",
+        ("kind=strang",): "central",
+        ("kind=strang", "reaction=mprk22"): "hybrid",
+        ("kind=coupled", "reaction=mprk22"): "central",
+        ("kind=strang", "reaction=mprk22", "taxis=central"): "central",
+        ("kind=strang", "taxis=upwind"): "upwind",
+    }
+    file = write('[space]\nkind = "mesh"\ncells = [4, 4, 4]\n[time]\nend = 1\n')
+    for given, taxis in kinds.items():
+        overrides = [f"integrator.{text}" for text in given]
+        scenario = load(file, overrides)
+        assert scenario.integrator.taxis == taxis, given
+        assert load(write(scenario.toml(), "again.toml")).integrator == scenario.integrator
+    with pytest.raises(InputError, match="'hybrid'; accepted with kind = 'coupled': 'central', 'upwind' or"):
+        load(file, ["integrator.kind=coupled", "integrator.taxis=hybrid"])
+
+
 def test_shapes(write):
     text = """
     [space]

@@ -5,7 +5,7 @@ import pytest
 
 from carmodel.kinetics import CHEMOTAXIS_FIELDS
 from carmodel.spaces import BoxSpace
-from carmodel.transport import bernoulli, central, harmonic_mean, scharfetter_gummel, upwind
+from carmodel.transport import bernoulli, central, harmonic_mean, hybrid, scharfetter_gummel, upwind
 from tests.conftest import smooth_state, without_reactions
 
 ORDERS = {"central": 2, "upwind": 1, "scharfetter-gummel": 2}
@@ -39,6 +39,17 @@ def test_scharfetter_gummel_with_diffusion_is_exact_for_steady_one_dimensional_t
         total = scharfetter_gummel(C, steady, v, d) + d * (C - steady)
         assert abs(total) < 1e-13 * max(abs(v) * steady, d * steady, d * C)
     assert scharfetter_gummel(C, C, v, d) == pytest.approx(v * C, rel=1e-14)
+
+
+@pytest.mark.parametrize("weight", [0.5, 0.3])
+def test_hybrid_is_central_until_its_sum_with_diffusion_would_not_be_positive(weight):
+    """To the last bit; beyond, the sum is the upwind flux alone."""
+    C, d = (0.3, 0.8), 0.7
+    for v in (1.9 * d, -1.9 * d) if weight == 0.5 else (d, -d):
+        assert hybrid(*C, v, d, weight) == central(*C, v, weight)
+    for v in (20.0, -20.0):
+        assert hybrid(*C, v, d, weight) + d * (C[0] - C[1]) == pytest.approx(upwind(*C, v), rel=1e-14)
+        assert hybrid(*C, v, 0.0, weight) == pytest.approx(upwind(*C, v), rel=1e-14)
 
 
 def test_harmonic_mean_lets_nothing_through_a_wall():

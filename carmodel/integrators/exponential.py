@@ -46,14 +46,14 @@ class Exponential:
     Moloney (2015, doi 10.1016/j.jcp.2014.09.038), which uses the first stage of the step to come; its root mean square
     over cells and fields, each field's in units of its own, is held below `rtol`.
 
-    High order is not positive: steps that undershoot are repeated shorter (`control.Undershoot`).  What is accepted
-    below zero becomes zero and counts in `clamped`.
+    Diffusion and taxis together are positive in all schemes but "central"; high order is not: steps that undershoot are
+    repeated shorter (`control.Undershoot`).  What is accepted below zero becomes zero and counts in `clamped`.
 
     Parameters
     ----------
     space: a box.
     parameters: values of eqs (1)-(8).
-    taxis: "central", "upwind" or "scharfetter-gummel".
+    taxis: "central", "upwind", "scharfetter-gummel" or "hybrid".
     rtol: error to aim at, relative to each field's size.
     dt: first step, also after a discontinuity, in days.
     clamp: False leaves negative values as they come.
@@ -69,7 +69,7 @@ class Exponential:
         space: BoxSpace,
         parameters: Parameters,
         *,
-        taxis: str = "central",
+        taxis: str = "hybrid",
         rtol: float = 1e-4,
         dt: float = 0.01,
         clamp: bool = True,

@@ -61,15 +61,15 @@ class Imex:
     another method or end runs elsewhere, `-ts_rtol` and `-ts_atol` in PETSc's own sense; the method is
     `-ts_arkimex_type`, 4 unless given.
 
-    High order is not positive: steps that undershoot are repeated shorter (`control.Undershoot`).  What is accepted
-    below zero becomes zero and counts in `clamped`.
+    Diffusion and taxis together are positive in all schemes but "central"; high order is not: steps that undershoot are
+    repeated shorter (`control.Undershoot`).  What is accepted below zero becomes zero and counts in `clamped`.
 
     Parameters
     ----------
     space: where the fields live.
     parameters: values of eqs (1)-(8).
     D_C: diffusivity of C by cell, shape (n_local,) with valid ghosts; `parameters.D_C` everywhere unless given.
-    taxis: "central", "upwind" or "scharfetter-gummel".
+    taxis: "central", "upwind", "scharfetter-gummel" or "hybrid".
     rtol: error to aim at, relative to each field's size.
     dt: first step, also after a discontinuity, in days.
     clamp: False leaves negative values as they come.
@@ -85,7 +85,7 @@ class Imex:
         parameters: Parameters,
         *,
         D_C: Array | None = None,
-        taxis: str = "central",
+        taxis: str = "hybrid",
         rtol: float = 1e-4,
         dt: float = 0.01,
         clamp: bool = True,

@@ -30,15 +30,15 @@ class Strang:
     the last two add to the fields is counted in `clamped`.
 
     With reaction = "mprk22" the half steps are positive for every dt (`patankar`).  Explicit taxis is not: C then
-    migrates in the middle step, implicitly (`diffusion.Diffusion`).  With "scharfetter-gummel" or "upwind" and
-    "backward-euler" no field turns negative, whatever dt, and nothing is clamped.
+    migrates in the middle step, implicitly (`diffusion.Diffusion`).  With any taxis but "central" and "backward-euler"
+    no field turns negative, whatever dt, and nothing is clamped.
 
     Parameters
     ----------
     space: where the fields live.
     parameters: values of eqs (1)-(8).
     D_C: diffusivity of C by cell, shape (n_local,) with valid ghosts; `parameters.D_C` everywhere unless given.
-    taxis: "central", "upwind" or "scharfetter-gummel".
+    taxis: "central", "upwind", "scharfetter-gummel" or "hybrid".
     substeps: explicit substeps in each half step.
     reaction: "rk2" (the paper's) or "mprk22".
     diffusion: "ksp" (PETSc) or "jacobi" (the published program's sweeps).
@@ -51,7 +51,6 @@ class Strang:
     """
 
     adaptive = False
-    negligible = 0.01
 
     def __init__(
         self,
@@ -71,6 +70,8 @@ class Strang:
         self.space = space
         self.parameters = parameters
         self.taxis, self.substeps, self.clamp = taxis, substeps, clamp
+        # Whoever asks for the positive scheme hears of any clamping beyond rounding.
+        self.negligible = 1e-6 if reaction == "mprk22" else 0.01
         if reaction not in REACTIONS:
             raise ValueError(f"reaction: {reaction!r} is unknown; accepted: {', '.join(REACTIONS)}")
         self.reaction, self._scheme = reaction, diffusion_scheme

@@ -5,16 +5,14 @@ import sys
 import numpy as np
 
 from .. import FIELDS
-from ..simulation import Observer, Simulation
+from ..simulation import Observer, Simulation, remedy
 
 
 def remarks(run: Simulation) -> dict[tuple[str, str], tuple[float, str]]:
     """By measure and field, those that are more than the integrator's `negligible`: how much, and a line about it."""
     integrator = run.integrator
     limit = f", more than integrator.rtol = {integrator.negligible:g}" if integrator.adaptive else ""
-    steps = "" if integrator.adaptive else "steps or "
-    scheme = ', or another integrator.taxis than "central",' if integrator.taxis == "central" else ""
-    advice = f"{limit}; smaller {steps}cells{scheme} may avoid that"
+    advice = f"{limit}; {remedy(integrator)} may avoid that"
     measures = {
         "clamped": (run.clamped_share, "setting negative values to zero has made {:.3g}% of it by t = {:.4g}"),
         "undershoot": (run.undershoot, "values down to -{:.3g}% of its largest were accepted by t = {:.4g}"),

@@ -49,7 +49,7 @@ def _face_flux(
 ) -> float:
     """Taxis flux between two cells given as (C, S, chi, D), eqs (55)-(56)."""
     v = _velocity(left[1], right[1], left[2], right[2], inv_h)
-    d = harmonic_mean(left[3], right[3]) * inv_h if scheme == FITTED else 0.0
+    d = harmonic_mean(left[3], right[3]) * inv_h if scheme >= FITTED else 0.0
     return taxis_flux(scheme, left[0], right[0], v, d, 0.5)
 
 
