@@ -119,8 +119,8 @@ def main() -> None:
         "With `central` the answer depends on what is clamped, and a smaller `rtol` makes it no better.  With the "
         "others `rtol` is met.\n\n"
         f"Error of C from the grid, against `central` on {FINEST}^3 cells averaged:\n\n{errors_in_space()}\n\n"
-        "`hybrid` is `central` where no cell Peclet number is above 2 (here from 30^3 on).  On coarser grids it adds less "
-        "diffusion than the two other positive ones, and `central` errs by what is clamped.\n\n"
+        "`hybrid` is `central` where no cell Peclet number is above 2 (here from 30^3 on).  On coarser grids it adds "
+        "less diffusion than the two other positive ones, and `central` errs by what is clamped.\n\n"
         f"Least CPU times on {TIMED}^3 cells and one thread, those of `central` being 1:\n\n{costs()}\n"
     )
     print(document)
