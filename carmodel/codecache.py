@@ -17,6 +17,8 @@ from typing import Any
 import numba
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile, UserProvidedCacheLocator
 
+from .messages import one_line
+
 _PACKAGE = Path(__file__).parent
 
 #: Every module that holds compiled code, and how it is kept.
@@ -83,7 +85,7 @@ def _say(text: str) -> None:
     """Once in a process, and on the first rank only."""
     ranks = (os.environ.get(name) for name in ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"))
     if next((rank for rank in ranks if rank), "0") == "0":
-        print(f"warning: compiled code in {text}", file=sys.stderr, flush=True)
+        print(one_line(f"warning: compiled code in {text}"), file=sys.stderr, flush=True)
 
 
 class _Damaged(Exception):  # noqa: N818
