@@ -1,3 +1,6 @@
 """Measurements: speed as ratios within one run, and the figures that docs/ quotes."""
 
-import carmodel  # noqa: F401  before PETSc: it tells the threads how to wait
+import os
+
+# As the command line has it, and before PETSc is loaded: how long threads wait between loops.
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")

@@ -1,11 +1,5 @@
 """CAR-T cell therapy of solid tumours in 3-D (model of Polyakov 2026, doi 10.20944/preprints202603.0742.v1)."""
 
-import os
-
-# A thread that has done its share of a loop watches for the next loop, by default for milliseconds, and the threads of
-# the cosine transform that come in between must do with the other cores.  OpenMP reads this when PETSc is first loaded.
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-
 __version__ = "0.1.0"
 
 #: Order of the seven fields in every state array, table and file:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from . import __version__
+from .environment import environment
 from .errors import InputError
 from .messages import printable
 from .process import end, launched
@@ -214,11 +215,14 @@ def _refuse_mpi(command: str) -> None:
 def main() -> NoReturn:
     """Entry point: errors that a user can cause become one line on stderr and an exit code."""
     code, error = 0, None
-    try:
-        code = _command()
-        sys.stdout.flush()
-    except BaseException as raised:
-        error = raised
+    # A thread that has done its share of a loop watches for the next loop, by default for milliseconds, and the threads
+    # of the cosine transform that come in between must do with the other cores.  OpenMP reads this when it is loaded.
+    with environment(GOMP_SPINCOUNT=os.environ.get("GOMP_SPINCOUNT", "10000")):
+        try:
+            code = _command()
+            sys.stdout.flush()
+        except BaseException as raised:
+            error = raised
     if isinstance(error, OSError) and error.filename is None:
         # Standard output.  What it still holds would fail again at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

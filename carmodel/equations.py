@@ -15,21 +15,10 @@ What FiPy 4.0 does that the equations depend on:
 from typing import Any
 
 import numpy as np
-from fipy import (
-    CellVariable,
-    CentralDifferenceConvectionTerm,
-    DiffusionTerm,
-    ExponentialConvectionTerm,
-    FaceVariable,
-    ImplicitSourceTerm,
-    TransientTerm,
-    UpwindConvectionTerm,
-    Variable,
-)
-from fipy.solvers.petsc import DummySolver
 from numpy.typing import NDArray
 
 from . import FIELDS
+from .fipy_petsc import fipy
 from .kinetics import antigen_recovery, chemotactic_sensitivity, production_and_loss
 from .parameters import Parameters
 from .spaces.mesh import adjacent_cells, distance_share
@@ -39,16 +28,16 @@ Integers = NDArray[np.int64]
 
 #: FiPy's convection term for each taxis scheme of `transport.TAXIS_SCHEMES`.
 TAXIS_TERMS = {
-    "central": CentralDifferenceConvectionTerm,
-    "upwind": UpwindConvectionTerm,
-    "scharfetter-gummel": ExponentialConvectionTerm,
+    "central": fipy.CentralDifferenceConvectionTerm,
+    "upwind": fipy.UpwindConvectionTerm,
+    "scharfetter-gummel": fipy.ExponentialConvectionTerm,
 }
 
 #: Least D_C of a face, in cm^2/day: FiPy's Peclet number of a face without flow and diffusion would be 0/0.
 LEAST_FACE_DIFFUSIVITY = 1e-30
 
 
-class FaceMean(FaceVariable):
+class FaceMean(fipy.FaceVariable):
     """Mean of the two cells of each face, linear between their centres; FiPy's `arithmeticFaceValue` on boxes."""
 
     def __init__(self, var: Any) -> None:
@@ -61,7 +50,7 @@ class FaceMean(FaceVariable):
         return np.asarray(one + self._share * (two - one))
 
 
-class FaceGradient(FaceVariable):
+class FaceGradient(fipy.FaceVariable):
     """Gradient across each face, (u_2 - u_1) / distance along its normal, as a vector.
 
     That is all of FiPy's `faceGrad` that a flux takes up; its part along the face would double the cost of eq. (1).
@@ -100,9 +89,9 @@ class Equations:
             raise ValueError(f"taxis: {taxis!r} is unknown; accepted: {', '.join(TAXIS_TERMS)}")
         p = parameters
         self.mesh = mesh
-        self.fields = tuple(CellVariable(mesh=mesh, name=name, hasOld=True) for name in FIELDS)
-        self.lead = Variable(1.0)
-        self.memory = tuple(CellVariable(mesh=mesh, name=f"memory of {name}") for name in FIELDS)
+        self.fields = tuple(fipy.CellVariable(mesh=mesh, name=name, hasOld=True) for name in FIELDS)
+        self.lead = fipy.Variable(1.0)
+        self.memory = tuple(fipy.CellVariable(mesh=mesh, name=f"memory of {name}") for name in FIELDS)
         C, E, TA, TB, S, A, H = self.fields
         mC, mE, mTA, mTB, mS, mA, mH = self.memory
 
@@ -116,10 +105,10 @@ class Equations:
         dC, dE, dTA, dTB, dS, dA, dH = map(self._diffusion, range(len(FIELDS)))
 
         def ddt(u: Any) -> Any:
-            return TransientTerm(coeff=self.lead, var=u)
+            return fipy.TransientTerm(coeff=self.lead, var=u)
 
         def loss(coefficient: Any, u: Any) -> Any:
-            return ImplicitSourceTerm(coeff=coefficient, var=u)
+            return fipy.ImplicitSourceTerm(coeff=coefficient, var=u)
 
         self.equations = (
             ddt(C) + self.taxis == dC + PC - loss(LC, C) + mC,  # (1)
@@ -138,12 +127,12 @@ class Equations:
     def _face_diffusivity(self, D: Array | float) -> Any:
         """Harmonic mean: the resistances of the two cells in series, infinite where one of them is."""
         least = LEAST_FACE_DIFFUSIVITY
-        on_cells = np.maximum(CellVariable(mesh=self.mesh, value=D).value, least)
-        resistance = FaceMean(CellVariable(mesh=self.mesh, value=1.0 / on_cells))
-        return FaceVariable(mesh=self.mesh, value=np.maximum(1.0 / resistance.value, least))
+        on_cells = np.maximum(fipy.CellVariable(mesh=self.mesh, value=D).value, least)
+        resistance = FaceMean(fipy.CellVariable(mesh=self.mesh, value=1.0 / on_cells))
+        return fipy.FaceVariable(mesh=self.mesh, value=np.maximum(1.0 / resistance.value, least))
 
     def _diffusion(self, f: int) -> Any:
-        return DiffusionTerm(coeff=self._diffusivities[f], var=self.fields[f])
+        return fipy.DiffusionTerm(coeff=self._diffusivities[f], var=self.fields[f])
 
     def taxis_outflow(self, S: Array, A: Array) -> tuple[Array, Array]:
         """Flux of taxis from cell 1 to cell 2 of each face, as factors of C in cell 1 and in cell 2, in cm^3/day.
@@ -163,7 +152,7 @@ class Equations:
         """
         term = self._diffusion(f)
         term.cacheMatrix()
-        term.justResidualVector(solver=DummySolver())  # PETSc's matrices, whatever FIPY_SOLVERS says
+        term.justResidualVector(solver=fipy.solvers.petsc.DummySolver())
         matrix = term.matrix
         row_starts, columns, values = matrix.CSR
         overlapping = np.array(matrix._m2m.ghosts, dtype=int)

@@ -1,6 +1,7 @@
 """How many threads a rank may use: all its cores alone, one under MPI, where ranks fill the cores themselves."""
 
 import os
+from types import TracebackType
 
 import numba
 from mpi4py import MPI
@@ -21,6 +22,18 @@ def thread_count(cells: int) -> int:
     return min(int(wanted), cores) if wanted.isdecimal() and int(wanted) > 0 else cores
 
 
-def limit_threads(cells: int) -> None:
-    """Let the compiled loops use as many."""
-    numba.set_num_threads(min(thread_count(cells), numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+class Threads:
+    """`with Threads(cells):` compiled loops inside use `thread_count(cells)` threads, afterwards as many as before."""
+
+    def __init__(self, cells: int) -> None:
+        self.count = min(thread_count(cells), numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
+        self._before: list[int] = []
+
+    def __enter__(self) -> None:
+        self._before.append(numba.get_num_threads())
+        numba.set_num_threads(self.count)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        numba.set_num_threads(self._before.pop())

@@ -13,11 +13,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import NamedTuple
-
-# Draw through EGL where no display is; VTK would otherwise try X first and complain.
-os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyvista
@@ -26,6 +24,7 @@ from commandline import Parser, complain, is_folder, say_files
 from PIL import Image
 from scene import DIRECTION, FRONT, TUMOUR_EDGE, rgb
 
+from carmodel.environment import environment
 from carmodel.errors import InputError
 from carmodel.results import RunDirectory
 from carmodel.volumes import saved_datasets
@@ -58,10 +57,20 @@ class Frame(NamedTuple):
 def can_draw() -> bool:
     """Whether VTK can render here: in a process of its own, because without OpenGL it crashes."""
     probe = "import pyvista; p = pyvista.Plotter(off_screen=True); p.add_mesh(pyvista.Sphere()); p.screenshot()"
-    return (
-        subprocess.run([sys.executable, "-P", "-c", probe], capture_output=True, check=False, timeout=120).returncode
-        == 0
-    )
+    with _drawing():
+        done = subprocess.run([sys.executable, "-P", "-c", probe], capture_output=True, check=False, timeout=120)
+    return done.returncode == 0
+
+
+def _drawing() -> AbstractContextManager[None]:
+    """Draw through EGL where no display is; VTK would otherwise try X first and complain."""
+    name = "VTK_DEFAULT_OPENGL_WINDOW"
+    return environment(**{name: os.environ.get(name, "vtkEGLRenderWindow")})
+
+
+def _plotter(**options: Any) -> pyvista.Plotter:
+    with _drawing():
+        return pyvista.Plotter(off_screen=True, **options)
 
 
 def scale_of(run: RunDirectory) -> Scale:
@@ -167,9 +176,7 @@ def draw(run: RunDirectory, times: list[float], file: Path, *, clouds: bool = Fa
     """Render times side by side into a PNG."""
     scale = scale_of(run)
     width, height = SIZE
-    plotter = pyvista.Plotter(
-        off_screen=True, shape=(1, len(times)), window_size=(width * len(times), height), border=False
-    )
+    plotter = _plotter(shape=(1, len(times)), window_size=(width * len(times), height), border=False)
     for column, frame in enumerate(frames(run, times)):
         plotter.subplot(0, column)
         show(plotter, frame, scale, clouds=clouds, legend=column == 0)
@@ -182,7 +189,7 @@ def animate(run: RunDirectory, times: list[float] | None, file: Path, rate: floa
     scale = scale_of(run)
     pictures = []
     for frame in frames(run, times):
-        plotter = pyvista.Plotter(off_screen=True, window_size=SIZE)
+        plotter = _plotter(window_size=SIZE)
         show(plotter, frame, scale, clouds=clouds, legend=True)
         pictures.append(Image.fromarray(plotter.screenshot(None, return_img=True)))
         plotter.close()

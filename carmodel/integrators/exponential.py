@@ -108,8 +108,9 @@ class Exponential:
         Raises NumericsError when no step is short enough for the tolerance.
         """
         start, inside = perf_counter(), self._seconds_inside()
-        self._take(u)
-        made = self._accepted_step(dt)
+        with self.space.threads:
+            self._take(u)
+            made = self._accepted_step(dt)
         self._keep(u)
         self.seconds["time_stepper"] += perf_counter() - start - (self._seconds_inside() - inside)
         return made

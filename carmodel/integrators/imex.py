@@ -178,7 +178,8 @@ class Imex:
         """
         start, inside = perf_counter(), self._seconds_inside()
         own = self.space.owned(u)
-        made = self._accepted_step(own, dt)
+        with self.space.threads:
+            made = self._accepted_step(own, dt)
         own[...] = self._fields_of(self._u)
         if self.clamp:
             for f, field in enumerate(u):

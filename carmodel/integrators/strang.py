@@ -14,7 +14,6 @@ from ..kinetics import CHEMOTAXIS_FIELDS
 from ..linear import JacobiDiffusion
 from ..parameters import Parameters
 from ..spaces import BoxSpace, Space
-from ..threads import limit_threads
 from .diffusion import SCHEMES, Diffusion
 
 Array = NDArray[np.float64]
@@ -87,7 +86,6 @@ class Strang:
         self._given_D_C = D_C
         self._D_C = space.zeros() + parameters.D_C if D_C is None else D_C
         if reaction == "mprk22":
-            limit_threads(space.n_owned)
             self._runs = space.runs
         else:
             self._predictor, self._rate = space.zeros(2, len(FIELDS))
@@ -118,12 +116,13 @@ class Strang:
 
         Raises NumericsError when a linear solver fails.
         """
-        start = perf_counter()
-        self._react(u, 0.5 * dt)
-        middle = perf_counter()
-        self._diffuse(u, dt)
-        end = perf_counter()
-        self._react(u, 0.5 * dt)
+        with self.space.threads:
+            start = perf_counter()
+            self._react(u, 0.5 * dt)
+            middle = perf_counter()
+            self._diffuse(u, dt)
+            end = perf_counter()
+            self._react(u, 0.5 * dt)
         self.seconds["reaction_taxis"] += middle - start + perf_counter() - end
         self.seconds["diffusion"] += end - middle
         return dt

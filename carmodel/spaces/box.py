@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..parameters import Parameters
 from ..petsc import PETSc
-from ..threads import limit_threads
+from ..threads import Threads
 from ..transport import TAXIS_SCHEMES, harmonic_mean
 from . import stencils
 
@@ -83,7 +83,6 @@ class BoxSpace:
         self.first_centre = tuple(0.0 if nodes_on_boundary else 0.5 * h for h in self.spacing)
         self.cell_volume = float(np.prod(self.spacing))
         self.n_cells = int(np.prod(self.cells))
-        limit_threads(self.n_cells)
         #: Volumes of the cells over their mean: all are equal.
         self.relative_volumes = 1.0
         self.process_grid = process_grid(self.cells, self.comm.size)
@@ -104,6 +103,8 @@ class BoxSpace:
         self.ghosted_shape = tuple(n + 2 for n in self.owned_shape)
         self.n_local = int(np.prod(self.ghosted_shape))
         self.n_owned = int(np.prod(self.owned_shape))
+        #: For integrators: how many threads their loops over these cells are worth.
+        self.threads = Threads(self.n_owned)
         self._walls = np.array(
             [wall for (start, stop), n in zip(self.ranges, self.cells, strict=True) for wall in (start == 0, stop == n)]
         )

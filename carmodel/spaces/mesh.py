@@ -8,18 +8,16 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-# FiPy chooses its solvers, and with them its matrices, when it is imported; it looks for `gmsh` on the PATH.
-os.environ["FIPY_SOLVERS"] = "petsc"
-os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-
-import fipy
 import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
 
+from ..environment import environment
 from ..errors import InputError
+from ..fipy_petsc import fipy
 from ..parameters import Parameters
 from ..petsc import PETSc
+from ..threads import Threads
 from ..transport import TAXIS_SCHEMES
 from . import faces
 from .meshfile import ACCEPTED, read_mesh_file, write_cut_mesh
@@ -42,6 +40,8 @@ def gmsh_mesh(path: Path) -> Any:
     much memory, or no mesh of solid cells comes of it.
     """
     comm = MPI.COMM_WORLD
+    # FiPy asks the `gmsh` on the PATH for its version.
+    path_with_gmsh = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     with ExitStack() as stack:
         mesh_file, found = Path(), ""
         if comm.rank == 0:
@@ -55,7 +55,8 @@ def gmsh_mesh(path: Path) -> Any:
         if not found:
             # FiPy reads .msh files of version 2 only, in as many parts as there are ranks: as Gmsh has written it.
             try:
-                mesh = fipy.Gmsh3D(str(mesh_file))
+                with environment(PATH=path_with_gmsh):
+                    mesh = fipy.Gmsh3D(str(mesh_file))
             except Exception as error:  # whatever FiPy's parser meets
                 found = (str(error) or type(error).__name__).splitlines()[0]
         comm.Barrier()  # all have read before the folder goes
@@ -110,6 +111,8 @@ class MeshSpace:
         # FiPy keeps a rank's own cells together: a slice, so that `owned` is a view.
         self._own = slice(int(own[0]), int(own[-1]) + 1)
         self.owned_shape = (self.n_owned,)
+        #: For integrators: how many threads their loops over these cells are worth.
+        self.threads = Threads(self.n_owned)
         volumes = np.asarray(mesh.cellVolumes, float)
         self.cell_volume = self.comm.allreduce(volumes[self._own].sum()) / self.n_cells
         #: Volumes of this rank's own cells over the mean of all, shape (n_owned,).
