@@ -91,11 +91,14 @@ class Y:
 class Read:
     """What the list measures of a run."""
 
-    def __init__(self, run):
+    def __init__(self, run, t=None):
         series, self.p = run._series, run.parameters
-        t = series["t"]
-        self.T = t[-1]
-        self.mean = [Y(t, series[f"mean_{field}"]) for field in FIELDS]
+        own = series["t"]
+        self.T = own[-1]
+        t = own if t is None else t
+        self.mean = [
+            Y(t, series[f"mean_{field}"] if t is own else Y(own, series[f"mean_{field}"])(t)) for field in FIELDS
+        ]
         y = [signal.y for signal in self.mean]
         self.N, self.W, self.F = Y(t, y[TA] + y[TB]), Y(t, y[C] + y[E]), Y(t, y[TB] / (y[TA] + y[TB]))
         self.t, self.u = run._volumes.times, [run._volumes.read(n) for n in range(11)]
@@ -411,7 +414,7 @@ def expected(runs):
     """{number: [(value, relation, threshold)]}, as the list says."""
     read = {name: Read(run) for name, run in runs.items()}
     sections = {
-        "3.1": section_3_1(read["3.1-homogeneous"]),
+        "3.1": section_3_1(Read(runs["3.1-homogeneous"], np.linspace(0.0, 100.0, 2001))),
         "3.2": section_3_2(*(read[f"3.2-{name}"] for name in ("base", "no-chemotaxis", "no-exhaustion"))),
         "3.3": section_3_3(read),
         "3.4": section_3_4(read),

@@ -69,6 +69,20 @@ def test_the_limit_of_the_burden_is_in_units_of_the_capacity(tmp_path):
     assert verdict("3.1-16", runs).conditions[0].value == pytest.approx(1.0, rel=1e-12)
 
 
+def test_section_3_1_is_looked_at_every_twentieth_of_a_day(tmp_path):
+    """Steps of the solver between the 2001 times of the list do not count."""
+    t = [0.0, 0.01, 0.02, 0.03, 0.05, 100.0]
+    between = made_up(tmp_path / "between", t, C=[1, 1, 9, 1, 1, 1], TA=[1, 1, 0, 1, 1, 1], TB=[0, 0, 5, 0, 0, 3])
+    runs = {"3.1-homogeneous": between}
+    assert [c.value for c in verdict("3.1-02", runs).conditions] == [1.0]
+    assert [c.value for c in verdict("3.1-09", runs).conditions][1] == 0.0
+    first, crossing, _ = verdict("3.1-11", runs).conditions
+    assert first.value == 0.0
+    assert crossing.value == pytest.approx(np.ceil((0.05 + 99.95 / 3.0) / 0.05) * 0.05 / 100.0, rel=1e-12)
+    on = made_up(tmp_path / "on", [0.0, 0.05, 0.1, 100.0], C=[1, 9, 1, 1])
+    assert [c.value for c in verdict("3.1-02", {"3.1-homogeneous": on}).conditions] == [9.0]
+
+
 @pytest.mark.parametrize(("t_low", "t_high"), [(0.5, 1.0), (1.0, 0.5)])
 def test_two_runs_are_compared_from_the_later_of_their_first_steps(tmp_path, t_low, t_high):
     """At t = 1 the worse one is still ahead; steps of the two are not the same."""
