@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from scipy.spatial import cKDTree
 
 from . import FIELDS
@@ -52,7 +53,7 @@ def compare(a: Path, b: Path) -> Difference:
     if not A.times or not B.times:
         raise InputError(f"{b if A.times else a}: has no saved times")
     slack = 1e-9 * max(map(abs, B.times))
-    pairs = [(n, m) for n, t in enumerate(A.times) for m, s in enumerate(B.times) if abs(t - s) <= slack]
+    pairs = _common(A.times, B.times, slack)
     if not pairs:
         raise InputError(f"{a} and {b} have no time in common ({_span(A.times)} and {_span(B.times)})")
     try:
@@ -60,14 +61,24 @@ def compare(a: Path, b: Path) -> Difference:
     except ValueError as error:
         raise InputError(f"{a} and {b} {error}") from None
     squares, largest = np.zeros((2, len(FIELDS))), np.zeros((2, len(FIELDS)))
-    for n, m in pairs:
-        u, v = meeting.a(A.read(n)), meeting.b(B.read(m))
-        if u.shape != v.shape:
-            raise InputError(f"{a} and {b}: grids do not match, {u.shape[1]} and {v.shape[1]} cells")
-        for row, w in enumerate((u - v, v)):
-            squares[row] += (w**2 * meeting.volumes).sum(axis=1)
-            largest[row] = np.maximum(largest[row], np.abs(w).max(axis=1))
-    return Difference([A.times[n] for n, _ in pairs], _ratio(*np.sqrt(squares)), _ratio(*largest), meeting.how)
+    with np.errstate(all="ignore"):  # what overflows is infinitely different
+        for n, m in pairs:
+            u, v = meeting.a(A.read(n)), meeting.b(B.read(m))
+            if u.shape != v.shape:
+                raise InputError(f"{a} and {b}: grids do not match, {u.shape[1]} and {v.shape[1]} cells")
+            for row, w in enumerate((u - v, v)):
+                squares[row] += (w**2 * meeting.volumes).sum(axis=1)
+                largest[row] = np.maximum(largest[row], np.abs(w).max(axis=1))
+        ratios = _ratio(*np.sqrt(squares)), _ratio(*largest)
+    return Difference([A.times[n] for n, _ in pairs], *ratios, meeting.how)
+
+
+def _common(one: list[float], other: list[float], slack: float) -> list[tuple[int, int]]:
+    """Indices of the times of one that are among those of the other but for the slack, and of the first such there."""
+    order = np.argsort(other, kind="stable")
+    times = np.array(other)[order]
+    places = np.searchsorted(times, np.array(one) - slack)
+    return [(n, int(order[i])) for n, i in enumerate(places) if i < len(times) and times[i] <= one[n] + slack]
 
 
 def meet(A: Volumes, B: Volumes) -> Meeting:
@@ -107,17 +118,24 @@ def _flat(u: Array) -> Array:
 
 def _averaging(cells: tuple[int, ...], common: tuple[int, ...]) -> Callable[[Array], Array]:
     """Means over the cells of a coarser box, of fields (7, nz, ny, nx) on a finer one; keeps integrals exactly."""
-    x, y, z = (_overlaps(n, m) for n, m in zip(cells, common, strict=True))
-    return lambda u: _flat(np.einsum("fzyx,Zz,Yy,Xx->fZYX", u, z, y, x, optimize=True))
+    shares = [_overlaps(n, m) for n, m in zip(cells, common, strict=True)]
+
+    def average(u: Array) -> Array:
+        for axis, share in zip((3, 2, 1), shares, strict=True):
+            u = np.moveaxis(u, axis, 0)
+            means = share @ u.reshape(len(u), -1)
+            u = np.moveaxis(means.reshape(-1, *u.shape[1:]), 0, axis)
+        return _flat(u)
+
+    return average
 
 
-def _overlaps(fine: int, coarse: int) -> Array:
+def _overlaps(fine: int, coarse: int) -> csr_array:
     """Share of each coarse cell of an interval that each fine one covers, shape (coarse, fine)."""
-    starts, stops = np.arange(fine) / fine, (np.arange(fine) + 1) / fine
-    low, high = (np.arange(coarse)[:, None] + end for end in (0, 1))
-    covered = np.minimum(stops, high / coarse) - np.maximum(starts, low / coarse)
-    shares: Array = np.maximum(covered, 0.0) * coarse
-    return shares
+    # Both grids' borders, in whole numbers: the interval has fine * coarse parts.
+    borders = np.union1d(np.arange(fine + 1) * coarse, np.arange(coarse + 1) * fine)
+    starts, lengths = borders[:-1], np.diff(borders)
+    return csr_array((lengths / fine, (starts // fine, starts // coarse)), shape=(coarse, fine))
 
 
 def _centres(cells: BoxCells | MeshCells) -> tuple[Array, Array | float]:

@@ -7,6 +7,7 @@ from carmodel.compare import compare, meet
 from carmodel.results import RunDirectory
 from carmodel.volumes import BoxCells, MeshCells, Volumes
 from tests.conftest import ROOT
+from tests.fuzz import time_limit
 
 
 def volumes(cells, field):
@@ -36,6 +37,28 @@ def test_averaging_of_nested_cells_is_their_mean():
     A, B = box((6, 4, 2)), box((3, 2, 2))
     means = A.read(0)[0].reshape(2, 2, 2, 3, 2).mean(axis=(2, 4))
     assert meet(A, B).a(A.read(0))[0] == pytest.approx(means.ravel())
+
+
+def test_long_boxes_are_averaged_in_little_memory():
+    """The shares of all pairs of cells would take 320 GB."""
+    A, B = box((200_000, 1, 1)), box((199_999, 1, 1))
+    means = meet(A, B).a(A.read(0))
+    assert means.shape == (7, 199_999)
+    assert means.mean(axis=1) == pytest.approx(A.read(0).mean(axis=(1, 2, 3)), rel=1e-12)
+
+
+def test_many_times_are_matched_at_once(tmp_path, monkeypatch):
+    """All pairs of them would be ten thousand million."""
+    times = np.arange(100_000.0)
+    cells = BoxCells((1, 1, 1), np.zeros(3), np.ones(3))
+    sets = {
+        "a": Volumes(times.tolist(), lambda _n: np.ones((7, 1, 1, 1)), lambda: cells),
+        "b": Volumes([7.5, *times[::-1000], 3.0 + 1e-5], lambda _n: np.ones((7, 1, 1, 1)), lambda: cells),
+    }
+    monkeypatch.setattr("carmodel.compare.open_volumes", lambda path: sets[path.name])
+    with time_limit(20.0):
+        found = compare(tmp_path / "a", tmp_path / "b")
+    assert found.times == [3.0, *times[999::1000]]
 
 
 def test_boxes_that_are_not_the_same_box_are_refused():
