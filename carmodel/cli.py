@@ -87,7 +87,8 @@ def sweep(
 @app.command()
 def check(file: RunFile, overrides: Overrides = None) -> None:
     """Validate a run file and print it with every default; run nothing."""
-    from .initial import check_files
+    from .images import check_files
+    from .initial import density_warning
     from .runfile import load
 
     scenario = load(file, overrides or [])
@@ -95,6 +96,8 @@ def check(file: RunFile, overrides: Overrides = None) -> None:
         check_files(scenario)
     except InputError as error:
         raise InputError(f"{file}: {error}") from None
+    if warning := density_warning(scenario):
+        print(warning, file=sys.stderr)
     print(scenario.toml(), end="")
 
 

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InputError
-from .initial import core, profile, profile_at
+from .initial import check_covers, integral, profile
 from .parameters import Parameters
 from .scenario import Infusion, Intervention
-from .shapes import Ball, Disk, InitialMultiple, Layer
-from .spaces import BoxSpace, Space
+from .shapes import InitialMultiple
+from .spaces import Space
 
 Array = NDArray[np.float64]
 
@@ -125,53 +125,20 @@ class Schedule:
 
     def _measured(self, infusion: Infusion, key: str) -> Event:
         """An infusion with its factor and amount; collective."""
-        add, integral = infusion.add, self._integral(self._profile(infusion))
+        add, whole = infusion.add, integral(self._profile(infusion), self._space)
         if isinstance(add, InitialMultiple):
-            given, wanted, factor, amount = f"initial = {add.initial:g}", 0.0, add.initial, add.initial * integral
+            given, wanted, factor, amount = f"initial = {add.initial:g}", 0.0, add.initial, add.initial * whole
         elif add.amount is None:
-            given, wanted, factor, amount = f"value = {add.value:g}", add.value, 1.0, integral
+            given, wanted, factor, amount = f"value = {add.value:g}", add.value, 1.0, whole
         else:
             given, wanted, amount = f"amount = {add.amount:g}", add.amount, add.amount
-            factor = amount / integral if integral > 0.0 else 0.0
-        if wanted > 0.0 and integral == 0.0:
-            raise InputError(f"{key}: {given}: the shape covers no cell's centre; accepted: one that covers some")
-        if wanted > 0.0 and not isinstance(add, InitialMultiple) and not self._reaches(add):
-            raise InputError(f"{key}: {given}: the shape is outside, its edge alone reaches in; accepted: one inside")
+            factor = amount / whole if whole > 0.0 else 0.0
+        if wanted > 0.0 and not isinstance(add, InitialMultiple):
+            check_covers(add, self._space, f"{key}: {given}")
         if not isfinite(factor) or not isfinite(amount):
             raise InputError(f"{key}: {given}: adds more than a number can say; accepted: a finite integral")
         return Event(infusion.time, infusion, factor, amount)
 
-    def _reaches(self, shape: Ball | Disk | Layer) -> bool:
-        """Whether some point of the domain has half of the shape's largest value; collective.
-
-        A smooth edge never ends: of a shape outside it leaves next to nothing in the cells by the wall, which an amount
-        would blow up.  All points of the cells count, not their centres: of a narrow shape that lies between centres
-        these may have next to nothing too, and yet it is inside.
-        """
-        space = self._space
-        if shape.edge == 0.0:  # a sharp cut is there or not
-            return True
-        point: list[Any] = core(shape, space.middle)
-        largest = float(profile_at(shape, point, space.middle))
-        if isinstance(space, BoxSpace):
-            for i, (first, h, n) in enumerate(zip(space.first_centre, space.spacing, space.cells, strict=True)):
-                point[i] = np.clip(point[i], first - 0.5 * h, first + (n - 0.5) * h)
-        else:
-            point = list(np.clip(point, space.low, space.high))
-            if not space.is_grid:
-                # Tetrahedra do not tell how far they reach: cubes of twice their width hold them, slivers apart.
-                h = (space.relative_volumes * space.cell_volume) ** (1 / 3)
-                point = [np.clip(p, x - h, x + h) for p, x in zip(point, space.centres, strict=True)]
-        field = space.zeros(1)
-        space.owned(field[0])[...] = profile_at(shape, point, space.middle)
-        return float(space.sum_min_max(field)[2][0]) >= 0.5 * largest
-
     def _profile(self, infusion: Infusion) -> Array:
         add = infusion.add
         return self._initial if isinstance(add, InitialMultiple) else profile(add, self._space)
-
-    def _integral(self, values: Array) -> float:
-        """Integral over the domain of values on this rank's own cells; collective."""
-        field = self._space.zeros(1)
-        self._space.owned(field[0])[...] = values
-        return float(self._space.sum_min_max(field)[0][0]) * self._space.cell_volume

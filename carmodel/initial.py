@@ -1,7 +1,7 @@
-"""The state at t = 0 and the diffusivity of C: shapes of the run file, or volumes read from files."""
+"""The state at t = 0 and the diffusivity of C: shapes of the run file, or images read from files."""
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -9,13 +9,15 @@ from numpy.typing import NDArray
 
 from . import FIELDS
 from .errors import InputError
-from .scenario import Box, Initial, Mask, Scenario
-from .shapes import Ball, Disk, Layer, Slab
+from .images import initial_images, mask_image
+from .scenario import Initial, Mask, Scenario
+from .shapes import Ball, Disk, InitialMultiple, Layer, Slab
 from .spaces import BoxSpace, Space
-from .spaces.meshfile import ACCEPTED, read_mesh_file
-from .vtkfile import read_vtk
 
 Array = NDArray[np.float64]
+
+#: Fields that are counted as the carrying capacity is, and what of it they may be without a word.
+DENSITIES, USUAL = ("C", "E", "TA", "TB"), (1e-6, 100.0)
 
 
 def profile(shape: Ball | Disk | Layer, space: Space) -> Array:
@@ -47,6 +49,46 @@ def core(shape: Ball | Disk | Layer, middle: Sequence[float]) -> list[float]:
     return point
 
 
+def reaches(shape: Ball | Disk | Layer, space: Space) -> bool:
+    """Whether some point of the domain has half of the shape's largest value; collective.
+
+    A smooth edge never ends: of a shape outside it leaves next to nothing in the cells by the wall, which an amount
+    would blow up.  All points of the cells count, not their centres: of a narrow shape that lies between centres
+    these may have next to nothing too, and yet it is inside.
+    """
+    if shape.edge == 0.0:  # a sharp cut is there or not
+        return True
+    point: list[Any] = core(shape, space.middle)
+    largest = float(profile_at(shape, point, space.middle))
+    if isinstance(space, BoxSpace):
+        for i, (first, h, n) in enumerate(zip(space.first_centre, space.spacing, space.cells, strict=True)):
+            point[i] = np.clip(point[i], first - 0.5 * h, first + (n - 0.5) * h)
+    else:
+        point = list(np.clip(point, space.low, space.high))
+        if not space.is_grid:
+            # Tetrahedra do not tell how far they reach: cubes of twice their width hold them, slivers apart.
+            h = (space.relative_volumes * space.cell_volume) ** (1 / 3)
+            point = [np.clip(p, x - h, x + h) for p, x in zip(point, space.centres, strict=True)]
+    field = space.zeros(1)
+    space.owned(field[0])[...] = profile_at(shape, point, space.middle)
+    return float(space.sum_min_max(field)[2][0]) >= 0.5 * largest
+
+
+def check_covers(shape: Ball | Disk | Layer, space: Space, what: str, or_else: str = "") -> None:
+    """Raise InputError, which starts with `what`, where a shape puts nothing into any cell; collective."""
+    if integral(profile(shape, space), space) == 0.0:
+        raise InputError(f"{what}: the shape covers no cell's centre; accepted: one that covers some{or_else}")
+    if not reaches(shape, space):
+        raise InputError(f"{what}: the shape is outside, its edge alone reaches in; accepted: one inside{or_else}")
+
+
+def integral(values: Array, space: Space) -> float:
+    """Integral over the domain of values on this rank's own cells; collective."""
+    field = space.zeros(1)
+    space.owned(field[0])[...] = values
+    return float(space.sum_min_max(field)[0][0]) * space.cell_volume
+
+
 def _inside(distance: Array, edge: float) -> Array:
     """1 inside a surface, 0 beyond it; `distance` is the signed distance beyond."""
     if edge == 0.0:
@@ -56,19 +98,42 @@ def _inside(distance: Array, edge: float) -> Array:
 
 
 def initial_state(initial: Initial, space: Space) -> Array:
-    """The state at t = 0, shape (7, n_local), ghosts not set.
+    """The state at t = 0, shape (7, n_local), ghosts not set; collective.
 
-    Raises InputError when a file of `initial` cannot be used.
+    Raises InputError when a file of `initial` cannot be used, or a shape with a value above zero puts nothing anywhere.
     """
+    for key, shape in initial.shapes.items():
+        if shape.value > 0.0:
+            check_covers(shape, space, f"initial.{key}: value = {shape.value:g}", ", or value = 0 for none")
     u = space.zeros(len(FIELDS))
     C, _, TA, TB = (space.owned(u[f]) for f in range(4))
     C[...] = profile(initial.cart, space)
     tumour = profile(initial.tumour, space)
     TA[...] = (1.0 - initial.tumour.negative_fraction) * tumour
     TB[...] = initial.tumour.negative_fraction * tumour
-    for field, file in initial.files.items():
-        space.owned(u[FIELDS.index(field)])[...] = own_values(Path(file), field, space, f"initial.{field}")
+    for field, image in initial_images(initial).items():
+        space.owned(u[FIELDS.index(field)])[...] = image.own_values(space)
     return u
+
+
+def density_warning(scenario: Scenario, largest: Mapping[str, float] = MappingProxyType({})) -> str:
+    """One line where a density is far from the carrying capacity, as one in other units is; "" where none is.
+
+    `largest`: largest values of fields that come from files, by field.
+    """
+    K_T = scenario.parameters.values.K_T
+    densities = {f"initial.{key}: value": shape.value for key, shape in scenario.initial.shapes.items()}
+    densities |= {f"initial.{field}: largest value": value for field, value in largest.items() if field in DENSITIES}
+    for n, infusion in enumerate(scenario.infusion):
+        if not isinstance(infusion.add, InitialMultiple) and infusion.add.amount is None:
+            densities[f"infusion.{n}.add: value"] = infusion.add.value
+    for what, density in densities.items():
+        if density > 0.0 and not USUAL[0] <= density / K_T <= USUAL[1]:
+            return (
+                f"warning: {what} = {density:g}, the carrying capacity K_T = {K_T:g}: are both in the units of "
+                f"parameters.preset = '{scenario.parameters.preset}'?"
+            )
+    return ""
 
 
 def diffusivity_of_C(mask: Mask, space: Space) -> Array:
@@ -77,80 +142,5 @@ def diffusivity_of_C(mask: Mask, space: Space) -> Array:
     Raises InputError when the file cannot be used or holds negative values.
     """
     D_C = space.zeros()
-    space.owned(D_C)[...] = own_values(Path(mask.mask), mask.array, space, "parameters.D_C.mask")
+    space.owned(D_C)[...] = mask_image(mask).own_values(space)
     return D_C
-
-
-def own_values(path: Path, array: str, space: Space, key: str) -> Array:
-    """Cell data `array` of a VTK image (.vti) on this rank's own cells.
-
-    A box takes an image of as many cells as its own; a mesh takes, at each cell's centre, the image's cell there.
-    Raises InputError, naming `key`, when the file is not that.
-    """
-    image, values = read_cell_data(path, array, key)
-    found = tuple(reversed(values.shape))
-    if isinstance(space, BoxSpace):
-        if found != space.cells:
-            raise InputError(
-                f"{key} = '{path}': has {found} cells; accepted: an image of the box's {space.cells} cells"
-            )
-        x, y, z = (slice(*limits) for limits in space.ranges)
-    else:
-        x, y, z = (
-            np.floor((centre - low) / h).astype(int)
-            for centre, low, h in zip(space.centres, image.bounds[::2], image.spacing, strict=True)
-        )
-        if any((i < 0).any() or (i >= n).any() for i, n in zip((x, y, z), found, strict=True)):
-            raise InputError(f"{key} = '{path}': covers {tuple(image.bounds)}; accepted: an image that covers the mesh")
-    own: Array = values[z, y, x]
-    return own
-
-
-def read_cell_data(path: Path, array: str, key: str) -> tuple[Any, Array]:
-    """A VTK image and its cell data `array`, shape (nz, ny, nx): finite and not negative.
-
-    Raises InputError, naming `key`, when the file is not that.
-    """
-
-    def refuse(found: str) -> InputError:
-        return InputError(f"{key} = {str(path)!r}: {found}; accepted: a VTK image (.vti) with cell data '{array}'")
-
-    try:
-        image = read_vtk(path)
-    except ValueError as error:
-        raise refuse(str(error)) from None
-    if not hasattr(image, "dimensions"):
-        raise refuse("is no image")
-    if min(image.dimensions) < 2:  # its cells are squares, which VTK numbers all the same
-        raise refuse(f"is flat: {' x '.join(map(str, image.dimensions))} points")
-    if array not in image.cell_data:
-        raise refuse(f"has cell data {sorted(image.cell_data.keys())}")
-    values = np.asarray(image.cell_data[array])
-    if values.ndim != 1 or values.dtype.kind not in "iuf":
-        raise refuse(f"'{array}' is not one number a cell")
-    values = values.astype(float).reshape(tuple(n - 1 for n in reversed(image.dimensions)))
-    if not np.isfinite(values).all() or values.min() < 0.0:
-        raise refuse(f"'{array}' has values that are negative or not finite")
-    return image, values
-
-
-def check_files(scenario: Scenario) -> None:
-    """Read the volumes that a run file names, without a space to put them on; a mesh must be one.
-
-    Raises InputError when one cannot be used.
-    """
-    mesh = getattr(scenario.space, "mesh", "grid")
-    if mesh != "grid":
-        try:
-            read_mesh_file(Path(mesh))
-        except ValueError as error:
-            raise InputError(f"space.mesh = '{mesh}': {error}; accepted: {ACCEPTED}") from None
-    files = [(file, field, f"initial.{field}") for field, file in scenario.initial.files.items()]
-    if mask := scenario.parameters.mask:
-        files.append((mask.mask, mask.array, "parameters.D_C.mask"))
-    for file, array, key in files:
-        _, values = read_cell_data(Path(file), array, key)
-        found = tuple(reversed(values.shape))
-        if isinstance(scenario.space, Box) and found != scenario.space.cells:
-            cells = scenario.space.cells
-            raise InputError(f"{key} = '{file}': has {found} cells; accepted: an image of the box's {cells} cells")

@@ -50,7 +50,7 @@ def launch(file: Path, out: Path, overrides: list[str], petsc_options: list[str]
 def _simulate(file: Path, scenario: Scenario, out: Path, began: float, quiet: bool, owned: ExitStack) -> int:
     """What `launch` does with a scenario; `owned` destroys what is made here."""
     from .dosing import Schedule
-    from .initial import diffusivity_of_C, initial_state
+    from .initial import density_warning, diffusivity_of_C, initial_state
     from .output import ClampingWarning, LineProfile, Manifest, Progress, PublishedCsv, Series, VtkVolumes
     from .simulation import Observer, Simulation
     from .spaces import BoxSpace
@@ -62,6 +62,7 @@ def _simulate(file: Path, scenario: Scenario, out: Path, began: float, quiet: bo
         mask = scenario.parameters.mask
         D_C = together(lambda: diffusivity_of_C(mask, space)) if mask else None
         u = together(lambda: initial_state(scenario.initial, space))
+        largest = dict(zip(FIELDS, space.sum_min_max(u)[2].tolist(), strict=True))
         if D_C is not None:
             space.exchange_field(D_C)
         schedule = Schedule(
@@ -75,6 +76,9 @@ def _simulate(file: Path, scenario: Scenario, out: Path, began: float, quiet: bo
         )
     except InputError as error:
         raise InputError(f"{file}: {error}") from None
+    of_files = {field: largest[field] for field in scenario.initial.files}
+    if (warning := density_warning(scenario, of_files)) and space.comm.rank == 0:
+        print(warning, file=sys.stderr, flush=True)
     integrator = _make_integrator(scenario, space, D_C)
     owned.callback(integrator.destroy)
     together(lambda: _prepare(out, scenario) if space.comm.rank == 0 else None)

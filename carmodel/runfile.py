@@ -129,8 +129,10 @@ def locate_files(tables: dict[str, Any], folder: Path) -> None:
     space = tables.get("space")
     if isinstance(space, dict) and space.get("mesh") != "grid":
         locate(space, "mesh")
+    initial = tables.get("initial")
     for field in FIELDS:
-        locate(tables.get("initial"), field)
+        locate(initial, field)
+        locate(initial.get(field) if isinstance(initial, dict) else None, "file")
     sweep = tables.get(SWEEP)
     for axis in sweep.values() if isinstance(sweep, dict) else ():
         for case in axis.values() if isinstance(axis, dict) else ():
@@ -161,7 +163,7 @@ def _changed_by(override: str) -> dict[str, Any]:
 
 _SHAPES = "'ball', 'disk', 'layer'"
 # What pydantic puts into the location of a problem inside a union, beside the keys.
-_UNION_TAGS = ("ball", "disk", "layer", "number", "table", "kind = box", "kind = mesh", "of shape", "of C")
+_UNION_TAGS = ("ball", "disk", "layer", "number", "name", "table", "kind = box", "kind = mesh", "of shape", "of C")
 
 
 def _first_problem(error: ValidationError, tables: dict[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from math import isfinite, prod
+from math import hypot, isfinite, prod
 from typing import Annotated, Any, Literal, Self
 
 import tomli_w
@@ -12,6 +12,7 @@ from pydantic import (
     Field,
     FiniteFloat,
     Tag,
+    ValidationError,
     field_validator,
     model_validator,
 )
@@ -49,6 +50,14 @@ class Box(Table):
             raise ValueError(f"cells = {list(self.cells)}: at least 2 on each axis with nodes_on_boundary = true")
         return self
 
+    @property
+    def walls(self) -> list[tuple[float, float]]:
+        """Where the walls stand along x, y, z, in cm: half a cell outside of nodes on the boundary."""
+        if not self.nodes_on_boundary:
+            return [(0.0, length) for length in self.lengths]
+        halves = [0.5 * length / (n - 1) for length, n in zip(self.lengths, self.cells, strict=True)]
+        return [(-half, length + half) for length, half in zip(self.lengths, halves, strict=True)]
+
 
 class Mesh(Table):
     """A FiPy mesh: `mesh = "grid"` is its own `Grid3D` of `cells` and `lengths`, anything else a Gmsh file."""
@@ -83,10 +92,21 @@ Space = Annotated[
 
 
 class Mask(Table):
-    """A spatially varying diffusivity: cell data `array` of the volume `mask`."""
+    """A spatially varying diffusivity: cell data `array` of the volume `mask`.
+
+    `ignore_geometry`: the volume's cells are the box's, wherever it says that it lies.
+    """
 
     mask: str
     array: str = "D_C"
+    ignore_geometry: bool = False
+
+
+class FieldFile(Table):
+    """A volume with a field as cell data; `ignore_geometry` as of a mask."""
+
+    file: str
+    ignore_geometry: bool = False
 
 
 def _number_or_table(value: object) -> str:
@@ -98,23 +118,94 @@ NumberOrMask = Annotated[
 ]
 
 
+def _name_or_table(value: object) -> str:
+    return "table" if isinstance(value, Mapping | FieldFile) else "name"
+
+
+NameOrTable = Annotated[Annotated[str, Tag("name")] | Annotated[FieldFile, Tag("table")], Discriminator(_name_or_table)]
+
+
 class Initial(Table):
     """The state at t = 0: two shapes, or fields from files; all else is zero."""
 
     tumour: TumourShape = TumourBall(radius=0.2)
     cart: Shape = Disk.model_validate({"from": 0.0, "to": 0.05, "radius": 0.2, "value": 0.5})
-    C: str | None = None
-    E: str | None = None
-    TA: str | None = None
-    TB: str | None = None
-    S: str | None = None
-    A: str | None = None
-    H: str | None = None
+    C: NameOrTable | None = None
+    E: NameOrTable | None = None
+    TA: NameOrTable | None = None
+    TB: NameOrTable | None = None
+    S: NameOrTable | None = None
+    A: NameOrTable | None = None
+    H: NameOrTable | None = None
 
     @property
-    def files(self) -> dict[str, str]:
+    def files(self) -> dict[str, FieldFile]:
         """Files by field, for the fields that have one."""
-        return {field: file for field in FIELDS if (file := getattr(self, field)) is not None}
+        given = {field: file for field in FIELDS if (file := getattr(self, field)) is not None}
+        return {field: FieldFile(file=file) if isinstance(file, str) else file for field, file in given.items()}
+
+    @property
+    def shapes(self) -> dict[str, Shape]:
+        """The shapes that are not replaced by files, by key."""
+        files = self.files
+        shapes: dict[str, Shape] = {} if "C" in files else {"cart": self.cart}
+        return shapes if {"TA", "TB"} <= files.keys() else shapes | {"tumour": self.tumour}
+
+
+def with_usual_shapes(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """A run file's tables with the shapes and values that the preset and the cells ask for, where it has none.
+
+    A tumour of 1 and CAR-T cells of 0.5 are such in units of K_T; Table 1 counts cells per cm^3.  Where cells are too
+    wide for the usual shapes, these are a little wider than the cells.
+    """
+    parameters = tables.get("parameters", {})
+    preset = parameters.get("preset") if isinstance(parameters, Mapping) else None
+    unit = PRESETS[preset].K_T if isinstance(preset, str) and preset in PRESETS else 1.0
+    result = dict(tables)
+    if isinstance(initial := tables.get("initial", {}), Mapping):
+        usual = _usual_shapes(tables.get("space"), unit)
+        shapes = {key: _with_value(initial.get(key, shape), unit) for key, shape in usual.items()}
+        result["initial"] = dict(initial) | shapes
+    if isinstance(infusions := tables.get("infusion"), list | tuple):
+        result["infusion"] = [
+            dict(infusion) | {"add": _with_value(infusion["add"], unit)}
+            if isinstance(infusion, Mapping) and "add" in infusion
+            else infusion
+            for infusion in infusions
+        ]
+    return result
+
+
+def _usual_shapes(space: object, unit: float) -> dict[str, dict[str, Any]]:
+    """Tables of a tumour and of CAR-T cells that cover some cell of a box, whose table is `space`."""
+    usual = Initial()
+    tumour, cart = (
+        shape.model_dump(by_alias=True, exclude_none=True) | {"value": unit * shape.value}
+        for shape in (usual.tumour, usual.cart)
+    )
+    keys = Box.model_fields.keys() - {"kind"}
+    if isinstance(space, Mapping):
+        space = {key: space[key] for key in keys & space.keys()}
+    try:
+        box = Box.model_validate(space)
+    except ValidationError:  # the cells of a Gmsh file, or wrong, which is told elsewhere
+        return {"tumour": tumour, "cart": cart}
+    h = [(high - low) / n for (low, high), n in zip(box.walls, box.cells, strict=True)]
+    # From the middle of the box to the next centre of a cell.
+    way = [0.5 * width if n % 2 == 0 else 0.0 for width, n in zip(h, box.cells, strict=True)]
+    for shape, least in ((tumour, hypot(*way)), (cart, hypot(*way[1:]))):
+        if shape["radius"] < least:
+            shape["radius"] = 1.02 * least
+    if cart["to"] < box.walls[0][0] + 0.5 * h[0]:
+        cart["to"] = h[0]
+    return {"tumour": tumour, "cart": cart}
+
+
+def _with_value(shape: object, value: float) -> object:
+    """A shape's table with a `value`, unless it has something in its place or is no table."""
+    if not isinstance(shape, Mapping) or shape.keys() & {"value", "amount", "initial"}:
+        return shape
+    return dict(shape) | {"value": value}
 
 
 class Time(Table):
@@ -261,6 +352,11 @@ class Scenario(Table):
     integrator: Integrator = Integrator()
     output: Output = Output()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _usual_shapes(cls, tables: object) -> object:
+        return with_usual_shapes(tables) if isinstance(tables, Mapping) else tables
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.integrator.kind == "coupled" and self.space.kind != "mesh":
@@ -287,6 +383,10 @@ class Scenario(Table):
                 )
         if self.space.kind != "box" and "csv" in self.output.formats:
             raise ValueError("output.formats = 'csv' is for boxes; accepted on a mesh: 'vtk'")
+        volumes = {f"initial.{field}": file for field, file in self.initial.files.items()}
+        for key, volume in (volumes | {"parameters.D_C": self.parameters.mask}).items():
+            if self.space.kind != "box" and volume and volume.ignore_geometry:
+                raise ValueError(f"{key}: ignore_geometry = true is for boxes; accepted on a mesh: false")
         if self.integrator.dt < self.time.end / 1e9:
             raise ValueError(f"integrator.dt = {self.integrator.dt:g}; accepted: at least time.end / 1e9")
         if self.output.every and self.output.every < self.time.end / 1e6:

@@ -96,7 +96,7 @@ class Run:
         label = f"{LABELS[name]}, {self.unit(name)}"
         if name == "TB / (TA + TB)":
             burden = combined(self.line, "TA + TB").T
-            values = np.where(burden >= EMPTY * burden.max(), values, np.nan)
+            values = np.where(burden >= EMPTY * np.nanmax(burden, initial=0.0), values, np.nan)
             label = LABELS[name]
         return Map(name, self.line["t"], self.line["s"], values, label)
 

@@ -131,7 +131,7 @@ def method_of(tmp_path, text, *options, code=0):
         (CASE, ("-ta_ksp_type", "cg"), "ARKIMEX"),
         (CASE, ("-log_view", ":/dev/null"), "exponential"),
         (CASE.replace("cells", 'kind = "mesh"\ncells'), (), "ARKIMEX"),
-        (CASE + '[parameters]\nD_C = { mask = "mask.vti" }\n', (), "ARKIMEX"),
+        (CASE + '[parameters]\nD_C = { mask = "mask.vti", ignore_geometry = true }\n', (), "ARKIMEX"),
     ],
 )
 def test_it_is_chosen_where_diffusion_is_diagonal_and_nobody_wants_petsc(tmp_path, text, options, expected):

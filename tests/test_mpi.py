@@ -36,7 +36,7 @@ formats = ["vtk", "csv"]
 """
 
 
-MASKED = "[parameters]\nD_C = { mask = 'mask.vti' }\n"
+MASKED = "[parameters]\nD_C = { mask = 'mask.vti', ignore_geometry = true }\n"
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,7 @@ def test_series_accounts_for_clamped_mass(carmodel, write, tmp_path):
     source.save(tmp_path / "S.vti")
     file = write(CASE)
     sets = [f"parameters.{name}={value}" for name, value in parameters.items()]
-    sets += [f"initial.S='{tmp_path / 'S.vti'}'", "time.end=4"]
+    sets += [f"initial.S={{file='{tmp_path / 'S.vti'}',ignore_geometry=true}}", "time.end=4"]
     answer = carmodel("run", file, "--out", tmp_path / "out", "--quiet", *(a for s in sets for a in ("--set", s)))
     assert answer.code == 0, answer.err
     series = RunDirectory(tmp_path / "out").series

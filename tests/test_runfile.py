@@ -24,7 +24,7 @@ kind = "strang"
 
 
 def test_everything_has_a_default_except_space_and_end(write):
-    scenario = load(write("[space]\ncells = [4, 4, 4]\n[time]\nend = 1\n"))
+    scenario = load(write("[space]\ncells = [10, 10, 10]\n[time]\nend = 1\n"))
     assert scenario.space.lengths == (1.0, 1.0, 1.0)
     assert scenario.parameters.values == PRESETS["normalised"]
     assert scenario.initial.tumour.radius == 0.2
@@ -112,6 +112,7 @@ def test_shapes(write):
 
 def test_points_on_a_sharp_surface_belong_to_the_shape(write):
     text = SMALL + "[initial]\ntumour = { shape = 'layer', axis = 'x', from = 0.25, to = 0.75, value = 1.0 }\n"
+    text += "cart = { shape = 'layer', from = 0.0, to = 0.1 }\n"
     space = BoxSpace((5, 2, 2), (1.0, 1.0, 1.0), nodes_on_boundary=True)
     u = space.owned(initial_state(load(write(text)).initial, space))
     assert u[2, 0, 0].tolist() == [0.0, 1.0, 1.0, 1.0, 0.0]
@@ -119,7 +120,7 @@ def test_points_on_a_sharp_surface_belong_to_the_shape(write):
 
 
 def volume(path, cells=(6, 5, 4), **arrays):
-    image = pyvista.ImageData(dimensions=[n + 1 for n in cells])
+    image = pyvista.ImageData(dimensions=[n + 1 for n in cells], spacing=[1.0 / n for n in cells])
     for name, values in arrays.items():
         image.cell_data[name] = np.broadcast_to(values, np.prod(cells)).copy()
     image.save(path)

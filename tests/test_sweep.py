@@ -101,7 +101,8 @@ def test_volumes_named_by_a_case_are_looked_for_beside_the_file(write, tmp_path)
     (tmp_path / "c.vti").touch()
     runs = expand(write(SMALL + "[sweep]\n'initial.C' = ['c.vti']\n[sweep.a]\nx = { initial = { E = 'c.vti' } }\n"), [])
     (scenario,) = runs.values()
-    assert scenario.initial.files == {"C": str(tmp_path / "c.vti"), "E": str(tmp_path / "c.vti")}
+    files = {field: given.file for field, given in scenario.initial.files.items()}
+    assert files == {"C": str(tmp_path / "c.vti"), "E": str(tmp_path / "c.vti")}
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def _check_files(scenarios: Iterable[Scenario]) -> None:
     """Read the volumes that overrides name, before any process starts; raise InputError where one cannot be used."""
     for scenario in scenarios:
         if scenario.initial.files or scenario.parameters.mask:
-            from ..initial import check_files  # brings in MPI and PETSc, which the verdicts do without
+            from ..images import check_files  # brings in MPI and PETSc, which the verdicts do without
 
             try:
                 check_files(scenario)

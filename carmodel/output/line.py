@@ -19,11 +19,14 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
+#: A point so close to a cell, in lengths of the mesh, lies in it: rounding may not tear holes between cells.
+NEAR = 1e-9
+
 
 class LineProfile(Observer):
     """Box: at the cell centres along the axis, linearly interpolated across it, constant beyond the last centre.
 
-    Mesh: evenly along the axis, a mean cell size apart, each in its nearest cell.
+    Mesh: evenly along the axis, a mean cell size apart, each in its nearest cell; not a number outside the mesh.
     """
 
     def __init__(self, folder: Path, line: Line) -> None:
@@ -107,10 +110,36 @@ class MeshLine:
         first = np.empty_like(close)
         space.comm.Allreduce(close, first, MPI.MIN)
         self._mine = np.flatnonzero(first == space.comm.rank)
+        self._outside = ~self._inside(points[0], along)
 
     def sample(self, u: Array) -> Array:
         """The fields at the points, shape (7, points), on every rank; collective."""
         profile = np.zeros((len(FIELDS), len(self.s)))
         profile[:, self._mine] = self._space.owned(u)[:, self._cell[self._mine]]
         self._space.comm.Allreduce(MPI.IN_PLACE, profile, MPI.SUM)
+        profile[:, self._outside] = np.nan
         return profile
+
+    def _inside(self, start: Array, along: int) -> NDArray[np.bool_]:
+        """Which points lie in a cell of the mesh or on its surface, shape (points,); collective.
+
+        `start` is one of the points.  A cell is what lies behind all its faces, and cuts an interval out of the line.
+        """
+        space, mesh = self._space, self._space.mesh
+        ids = mesh.cellFaceIDs
+        there, faces = ~np.ma.getmaskarray(ids), np.ma.filled(ids, 0)
+        outward = np.asarray(mesh.faceNormals)[:, faces] * np.ma.filled(mesh._cellToFaceOrientations, 0)
+        # How far each face lies ahead of the start along its normal, and how fast the line comes nearer to it.
+        ahead = ((np.asarray(mesh.faceCenters)[:, faces] - start[:, None, None]) * outward).sum(axis=0)
+        ahead += NEAR * float(np.linalg.norm(space.high - space.low))
+        rate = outward[along]
+        parallel = np.abs(rate) < 1e-12
+        way = ahead / np.where(parallel, 1.0, rate)
+        low = np.where(there & ~parallel & (rate < 0.0), way, -np.inf).max(axis=0)
+        high = np.where(there & ~parallel & (rate > 0.0), way, np.inf).min(axis=0)
+        beside = (there & parallel & (ahead < 0.0)).any(axis=0)
+        low, high = low[~beside & (low <= high)], high[~beside & (low <= high)]
+        s = self.s - start[along]
+        inside = np.array([((low <= x) & (x <= high)).any() for x in s])
+        space.comm.Allreduce(MPI.IN_PLACE, inside, MPI.LOR)
+        return inside
