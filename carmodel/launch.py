@@ -1,6 +1,7 @@
 """`carmodel run`: from a run file to a run directory, on one rank or many."""
 
 import os
+import sys
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from time import perf_counter

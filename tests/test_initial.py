@@ -5,7 +5,6 @@ import tomllib
 import numpy as np
 import pytest
 import pyvista
-from vtkmodules.vtkIOParallelXML import vtkXMLPImageDataWriter
 
 from carmodel.errors import InputError
 from carmodel.initial import initial_state
@@ -182,14 +181,18 @@ def test_images_of_the_same_place_to_rounding_and_what_a_run_writes_are_taken(ca
 def test_an_image_in_pieces_is_an_initial_field(carmodel, write, tmp_path):
     """`.pvti`: what a run on several ranks writes."""
     values = np.random.default_rng(4).random(np.prod(CELLS))
-    whole = image(tmp_path / "whole.vti", S=values)
-    writer = vtkXMLPImageDataWriter()
-    writer.SetInputData(whole)
-    writer.SetFileName(str(tmp_path / "S.pvti"))
-    writer.SetNumberOfPieces(2)
-    writer.SetEndPiece(1)
-    writer.Write()
-    assert len(list(tmp_path.glob("S_*.vti"))) == 2
+    pieces = ""
+    for name, low, high in (("low", 0, 2), ("high", 2, 6)):
+        piece = pyvista.ImageData(spacing=(0.2, 0.2, 0.2))
+        piece.extent = (low, high, 0, 5, 0, 4)
+        piece.cell_data["S"] = values.reshape(4, 5, 6)[:, :, low:high].ravel()
+        piece.save(tmp_path / f"{name}.vti")
+        pieces += f'<Piece Extent="{low} {high} 0 5 0 4" Source="{name}.vti"/>'
+    (tmp_path / "S.pvti").write_text(
+        '<VTKFile type="PImageData" version="0.1" byte_order="LittleEndian">'
+        '<PImageData WholeExtent="0 6 0 5 0 4" GhostLevel="0" Origin="0 0 0" Spacing="0.2 0.2 0.2">'
+        f'<PCellData><PDataArray type="Float64" Name="S"/></PCellData>{pieces}</PImageData></VTKFile>'
+    )
     case = write(CASE.replace("[initial]\n", "[initial]\nS = 'S.pvti'\n"))
     assert carmodel("check", case).code == 0
     answer = carmodel("run", case, "--out", tmp_path / "out", "--quiet")

@@ -5,6 +5,7 @@ import os
 import pty
 import subprocess
 import tomllib
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -14,9 +15,12 @@ from vtkmodules.vtkIOXML import vtkXMLPImageDataReader
 
 from carmodel import FIELDS
 from carmodel.compare import compare
+from carmodel.output.line import BoxLine
 from carmodel.parameters import TABLE_1
 from carmodel.results import RunDirectory, open_volumes
+from carmodel.scenario import Line
 from carmodel.simulation import equal_steps, output_times
+from carmodel.spaces import BoxSpace
 from tests.conftest import ODD_CELLS, ROOT, mpirun
 
 CARMODEL = ROOT / ".venv/bin/carmodel"
@@ -185,6 +189,22 @@ def test_line_between_cells_is_the_mean_of_the_four_around_it(carmodel, write, t
         around = run.volumes.read(n)[0, 2:4, 0:2, :]
         assert np.ptp(around, axis=(0, 1)).max() > 1e-3
         assert run.line["C"][n] == pytest.approx(around.mean(axis=(0, 1)), rel=1e-13)
+
+
+def test_a_line_across_many_cells_takes_memory_for_its_points_alone():
+    """A matrix of 4000 x 4000 numbers is 128 MB; of 100,000 cells it was 80 GB."""
+    space = BoxSpace((1, 4000, 2), (1.0, 1.0, 1.0))
+    u = space.zeros(7)
+    y = space.centres[1]
+    space.owned(u)[...] = y
+    tracemalloc.start()
+    line = BoxLine(Line(axis="z", through=(0.5, 0.30001)), space)
+    values = line.sample(u)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert values == pytest.approx(0.30001, rel=1e-12)
+    assert peak < 5e6
+    space.destroy()
 
 
 def test_resolved_run_file_repeats_the_run(runs, carmodel, tmp_path):

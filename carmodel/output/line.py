@@ -1,5 +1,6 @@
 """`line.csv`: the fields along a line through the box at every output, for space-time maps."""
 
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,25 +70,35 @@ class BoxLine:
         self._space = space
         self._along, across, through = _axes(line, space.middle)
         self.s = space.axis(self._along)
-        self._weights = [
-            _weights(space, axis, position)[slice(*space.ranges[axis])]
-            for axis, position in zip(across, through, strict=True)
-        ]
-        self._sum = "fzyx,{},{}->f{}".format(*("xyz"[axis] for axis in (*across, self._along)))
+        self._across = across
+        own = []
+        for axis, position in zip(across, through, strict=True):
+            start, stop = space.ranges[axis]
+            near = _neighbours(space, axis, position)
+            own.append([(cell - start, weight) for cell, weight in near if start <= cell < stop])
+        # This rank's share of the four lines of cells around the line: places across, each with its weight.
+        self._lines = list(product(*own))
 
     def sample(self, u: Array) -> Array:
         """The fields at the points, shape (7, points), on every rank; collective."""
         profile = np.zeros((len(FIELDS), len(self.s)))
-        own = slice(*self._space.ranges[self._along])
-        profile[:, own] = np.einsum(self._sum, self._space.owned(u), *self._weights)
+        own = profile[:, slice(*self._space.ranges[self._along])]
+        first, second = self._across
+        for (i, weight), (j, other) in self._lines:
+            place: list[int | slice] = [slice(None)] * 4  # field, z, y, x
+            place[3 - first], place[3 - second] = i, j
+            own += weight * other * self._space.owned(u)[tuple(place)]
         self._space.comm.Allreduce(MPI.IN_PLACE, profile, MPI.SUM)
         return profile
 
 
-def _weights(space: BoxSpace, axis: int, position: float) -> Array:
-    """Weights of the cells along an axis that interpolate linearly at a position."""
-    centres = space.axis(axis)
-    return np.array([np.interp(position, centres, row) for row in np.eye(len(centres))])
+def _neighbours(space: BoxSpace, axis: int, position: float) -> list[tuple[int, float]]:
+    """The cells along an axis that interpolate linearly at a position, and their weights."""
+    place = (position - space.first_centre[axis]) / space.spacing[axis]
+    place = min(max(place, 0.0), space.cells[axis] - 1.0)
+    cell = int(place)
+    beyond = place - cell
+    return [(cell, 1.0 - beyond), (cell + 1, beyond)] if beyond > 0.0 else [(cell, 1.0)]
 
 
 class MeshLine:
