@@ -12,7 +12,10 @@ from carmodel.spaces.meshfile import read_mesh_file, write_cut_mesh
 from tests.conftest import ROOT
 
 CUBE = (ROOT / "tests/data/cube.geo").read_text()
-CASE = 'space = {{ kind = "mesh", mesh = {!r} }}\ntime.end = 0.1\n'
+CASE = """space = {{ kind = "mesh", mesh = {!r} }}
+initial.cart = {{ shape = "layer", from = 0.0, to = 0.3 }}
+time.end = 0.1
+"""
 
 #: Commands that do more than describe a mesh, as Gmsh accepts them.
 HOSTILE = [
