@@ -60,6 +60,7 @@ def worker() -> None:
     from carmodel.scenario import Initial
     from carmodel.simulation import Observer, Simulation
     from carmodel.spaces import BoxSpace
+    from carmodel.units import field_units
 
     class Clock(Observer):
         def __init__(self):
@@ -81,7 +82,7 @@ def worker() -> None:
                 folder = Path(comm.bcast(name))
                 run = Simulation(
                     space, integrator, u, end=steps * DT, every=steps * DT, dt=DT,
-                    observers=[Series(folder), VtkVolumes(folder), clock],
+                    observers=[Series(folder), VtkVolumes(folder, field_units("normalised")), clock],
                 )  # fmt: skip
                 run.run()
                 comm.barrier()

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -9,14 +10,19 @@ import typer
 
 from . import __version__
 from .environment import environment
-from .errors import InputError
+from .errors import InputError, NumericsError
 from .messages import printable
 from .process import end, launched
 
 # Typer names only the subclass: UsageError itself is where the Typer at hand keeps click.
 _UsageError: Any = typer.BadParameter.__mro__[1]
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",  # rich's own would take [sweep] for a style
+)
 
 RunFile = Annotated[Path, typer.Argument(metavar="FILE", help="Run file (TOML).")]
 Overrides = Annotated[
@@ -79,26 +85,40 @@ def sweep(
     from .sweep import expand
 
     folder, runs = Path(out or "results"), expand(file, overrides or [])
-    made = make(runs, folder, jobs or cores(), quiet)
-    for name in runs:
-        print(printable(f"{'made' if name in made else 'was there'}  {folder / name}"))
+    try:
+        made = make(runs, folder, jobs or cores(), quiet)
+    except NumericsError:  # some failed, and all others are made
+        _write_results(runs, folder, runs)
+        raise
+    _write_results(runs, folder, made)
 
 
 @app.command()
 def check(file: RunFile, overrides: Overrides = None) -> None:
-    """Validate a run file and print it with every default; run nothing."""
+    """Validate a run file and print it with every default, or the axes and runs of a sweep; run nothing."""
     from .images import check_files
     from .initial import density_warning
-    from .runfile import load
+    from .sweep import axes_and_runs
 
-    scenario = load(file, overrides or [])
-    try:
-        check_files(scenario)
-    except InputError as error:
-        raise InputError(f"{file}: {error}") from None
-    if warning := density_warning(scenario):
+    axes, runs = axes_and_runs(file, overrides or [])
+    warnings: dict[str, None] = {}
+    for name, scenario in runs.items():
+        try:
+            check_files(scenario)
+        except InputError as error:
+            raise InputError(f"{file}: sweep: {name}: {error}" if axes else f"{file}: {error}") from None
+        if warning := density_warning(scenario):
+            warnings[warning] = None
+    for warning in warnings:  # alike in many runs of a sweep
         print(warning, file=sys.stderr)
-    print(scenario.toml(), end="")
+    if not axes:
+        print(scenario.toml(), end="")
+        return
+    for key, labels in axes.items():
+        print(printable(f"{key}: {', '.join(labels)}"))
+    print(f"{len(runs)} runs, all valid:")
+    for name in runs:
+        print(printable(f"  {name}"))
 
 
 @app.command()
@@ -202,6 +222,18 @@ def claims(
     paper.write_table(verdicts, Console(width=None if sys.stdout.isatty() else 160))
     print(printable(f"runs: {folder}"))
     raise typer.Exit(0 if all(verdict.holds for verdict in verdicts) else 1)
+
+
+def _write_results(names: Iterable[str], folder: Path, made: Collection[str]) -> None:
+    """The table of a sweep; of runs that failed before they wrote anything there is no row."""
+    from rich.console import Console
+
+    from .results import RunDirectory, is_run_directory
+    from .summary import table
+
+    there = {name: RunDirectory(folder / name) for name in names if is_run_directory(folder / name)}
+    Console(width=None if sys.stdout.isatty() else 160).print(table(there, made))
+    print(printable(f"runs: {folder}"))
 
 
 def _check_writable(file: Path) -> None:

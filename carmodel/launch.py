@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # PETSc takes its options when it is first imported: not befo
 OUTPUTS = (
     "run.toml",
     "manifest.json",
+    "datapackage.json",
     "series.csv",
     "line.csv",
     "fields.pvd",
@@ -52,9 +53,10 @@ def _simulate(file: Path, scenario: Scenario, out: Path, began: float, quiet: bo
     """What `launch` does with a scenario; `owned` destroys what is made here."""
     from .dosing import Schedule
     from .initial import density_warning, diffusivity_of_C, initial_state
-    from .output import ClampingWarning, LineProfile, Manifest, Progress, PublishedCsv, Series, VtkVolumes
+    from .output import ClampingWarning, DataPackage, LineProfile, Manifest, Progress, PublishedCsv, Series, VtkVolumes
     from .simulation import Observer, Simulation
     from .spaces import BoxSpace
+    from .units import field_units
 
     choices, output = scenario.integrator, scenario.output
     try:
@@ -84,9 +86,9 @@ def _simulate(file: Path, scenario: Scenario, out: Path, began: float, quiet: bo
     owned.callback(integrator.destroy)
     together(lambda: _prepare(out, scenario) if space.comm.rank == 0 else None)
     manifest = Manifest(out, began)
-    observers: list[Observer] = [Series(out), LineProfile(out, output.line)]
+    observers: list[Observer] = [DataPackage(out, scenario), Series(out), LineProfile(out, output.line)]
     if "vtk" in output.formats:
-        observers.append(VtkVolumes(out))
+        observers.append(VtkVolumes(out, field_units(scenario.parameters.preset)))
     if "csv" in output.formats and isinstance(space, BoxSpace):
         observers.append(PublishedCsv(out, space))
     observers += [manifest, ClampingWarning()]

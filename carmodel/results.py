@@ -17,6 +17,7 @@ from .files import TABLE, open_regular
 from .locks import is_held
 from .parameters import TABLE_1, Entry
 from .runfile import load
+from .units import field_units
 from .volumes import Volumes, csv_files, csv_volumes, npz_volumes, saved_files, vtk_volumes
 
 Array = NDArray[np.float64]
@@ -123,6 +124,11 @@ class RunDirectory:
     def settings(self) -> dict[str, Any]:
         """The run file with every default, `run.toml`."""
         return load(self.folder / "run.toml").tables()
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Unit of each field."""
+        return field_units(self.settings["parameters"]["preset"])
 
     @property
     def parameters(self) -> dict[str, tuple[Any, Entry]]:

@@ -38,25 +38,30 @@ def expand(path: Path, overrides: list[str]) -> dict[str, Scenario]:
     The names are those of the run directories.
     Raises InputError where the file, or what it makes of a combination, is no run.
     """
+    return axes_and_runs(path, overrides)[1]
+
+
+def axes_and_runs(path: Path, overrides: list[str]) -> tuple[dict[str, list[str]], dict[str, Scenario]]:
+    """The names of the cases by axis, none where the file has no `[sweep]`, and the runs as `expand` gives them."""
     tables, given = read(path), changed(overrides)
     table = merged(tables, given).get(SWEEP)
     if table is None:
-        return {path.stem: validated(merged(tables, given), path)}
+        return {}, {path.stem: validated(merged(tables, given), path)}
     for said in (tables, given):
         said.pop(SWEEP, None)
     if not isinstance(table, dict) or not table:
         raise InputError(f"{path}: {SWEEP} = {table!r}; accepted: a table of axes; docs/runfile.md says what they are")
     if len(table) > MOST_AXES:
         raise InputError(f"{path}: {SWEEP}: has {len(table)} axes; accepted: up to {MOST_AXES}")
-    axes = [_axis(path, key, values, list(table)) for key, values in table.items()]
-    if (count := prod(map(len, axes))) > MOST:
+    axes = {key: _axis(path, key, values, list(table)) for key, values in table.items()}
+    if (count := prod(map(len, axes.values()))) > MOST:
         raise InputError(f"{path}: {SWEEP}: makes {count} runs; accepted: up to {MOST}")
     runs = {}
-    for cases in product(*axes):
+    for cases in product(*axes.values()):
         labels = ",".join(label for label, _ in cases)
         change = reduce(_together, (case for _, case in cases), given)
         runs[f"{path.stem}/{labels}"] = validated(merged(tables, change), f"{path}: {SWEEP}: {labels}")
-    return runs
+    return {key: [label for label, _ in cases] for key, cases in axes.items()}, runs
 
 
 def _together(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

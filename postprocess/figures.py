@@ -16,7 +16,7 @@ import numpy as np
 from commandline import Parser, complain, is_folder, say_files
 from homogeneous import plate as homogeneous_plate
 from panels import Array, Curve, Map, Panel, Plate, write
-from style import LABELS, RANKED, SCENARIOS
+from style import LABELS, RANKED, SCENARIOS, mathtext
 
 from carmodel import FIELDS
 from carmodel.errors import InputError
@@ -54,8 +54,8 @@ class Run:
         self.manifest, self.settings = self._run.manifest, self._run.settings
         if (status := self.manifest.get("status")) != "finished":
             raise InputError(f"{folder}: the run is not finished (status {status})")
-        self.scaled = self.settings["parameters"]["preset"] == "normalised"
-        self.density = "$K_T$" if self.scaled else "cells/cm$^3$"
+        self._units = {field: mathtext(unit) for field, unit in self._run.units.items()}
+        self.density = self._units["C"]
 
     @cached_property
     def series(self) -> dict[str, Array]:
@@ -69,14 +69,13 @@ class Run:
 
     def unit(self, name: str) -> str:
         """Unit of a field."""
-        if name not in "SAH":
-            return self.density
-        return "reference levels" if self.scaled else "1" if name == "H" else "mg/ml"
+        return self._units.get(name, self.density)
 
     @property
     def levels(self) -> str:
         """Units of S, A and H as the end of an axis' name."""
-        return ", reference levels" if self.scaled else "; S, A: mg/ml, H: 1"
+        units = [self._units[field] for field in "SAH"]
+        return f", {units[0]}" if len(set(units)) == 1 else "; S: {}, A: {}, H: {}".format(*units)
 
     def mean(self, name: str) -> Array:
         """Box mean of a field or combination at every step."""

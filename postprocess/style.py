@@ -65,6 +65,11 @@ def line_of(name: str) -> dict[str, str]:
     return {"color": COLOURS[name], "linestyle": LINES[name], "label": LABELS[name]}
 
 
+def mathtext(unit: str) -> str:
+    """A unit as matplotlib sets it."""
+    return unit.replace("K_T", "$K_T$").replace("^3", "$^3$")
+
+
 def shades(name: str) -> LinearSegmentedColormap:
     """Colour map of a field or combination: white, its colour, its colour dark.  Lightness only falls."""
     colour = to_rgb(COLOURS[name])

@@ -79,8 +79,7 @@ def scale_of(run: RunDirectory) -> Scale:
     burden = float((series["max_TA"] + series["max_TB"]).max())
     if not np.isfinite([burden, series["max_C"].max()]).all():
         raise InputError(f"{run.folder / 'series.csv'}: is damaged; accepted: finite numbers")
-    unit = "K_T" if run.settings["parameters"]["preset"] == "normalised" else "cells/cm^3"
-    return Scale(burden, float(series["max_C"].max()), bool(series["max_TB"].any()), unit)
+    return Scale(burden, float(series["max_C"].max()), bool(series["max_TB"].any()), run.units["C"])
 
 
 def saved_times(run: RunDirectory) -> list[float]:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from benchmarks import corner
 from carmodel.kinetics import antigen_recovery, chemotactic_sensitivity, production_and_loss
 from carmodel.parameters import PRESETS, TABLE_1, Parameters
 
@@ -14,6 +15,16 @@ def test_table_1_is_whole_and_inside_its_ranges():
         assert entry.source, name
         if entry.low is not None:
             assert entry.low <= entry.value <= entry.high, name
+
+
+def test_the_normalised_set_lies_in_a_corner_of_table_1():
+    """As README.md says: a rate at 1 is at the upper end of its range, one at 0 at the lower end."""
+    places = corner.places(PRESETS["normalised"])
+    near = corner.near_an_end(PRESETS["normalised"])
+    assert len(places) == 19
+    upper = {"rho_C", "p_r", "d_TA", "d_TB"}
+    assert {name for name in near if places[name] > 0.5} == upper
+    assert set(near) - upper == {"d_C", "k_e0", "d_E", "mu_0", "mu_1"}
 
 
 def test_presets_differ_where_the_paper_and_its_program_do():

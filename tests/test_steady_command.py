@@ -171,6 +171,10 @@ def test_terminal_gets_rules_that_fit():
     assert "…" not in answer
 
 
+def test_help_shows_what_stands_in_brackets(carmodel):
+    assert "[sweep]" in carmodel("--help").out
+
+
 OUTPUTS = [["steady"], ["steady", "--json"], ["check", "runs/barrier.toml"], ["--help"], ["--version"], []]
 
 

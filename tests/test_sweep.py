@@ -14,6 +14,7 @@ import pytest
 from carmodel import batch
 from carmodel.errors import InputError, NumericsError
 from carmodel.locks import hold
+from carmodel.results import RunDirectory
 from carmodel.runfile import load
 from carmodel.sweep import expand
 from tests.conftest import ROOT
@@ -130,10 +131,24 @@ def test_wrong_sweeps_are_refused(carmodel, write, tmp_path, axis, complaint):
 
 
 def test_run_says_what_to_do_with_a_sweep(carmodel, write, tmp_path):
-    for command in ("run", "check"):
-        answer = carmodel(command, write(GRID))
-        assert answer.code == 2
-        assert "accepted by: carmodel sweep" in answer.err
+    answer = carmodel("run", write(GRID))
+    assert answer.code == 2
+    assert "accepted by: carmodel sweep" in answer.err
+
+
+def test_check_prints_the_axes_and_checks_every_run(carmodel, write, tmp_path):
+    answer = carmodel("check", write(GRID))
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.splitlines() == [
+        "initial.tumour.negative_fraction: negative_fraction=0.0, negative_fraction=0.5",
+        "regime: slow, fast",
+        "4 runs, all valid:",
+        *(f"  case/negative_fraction={f},{name}" for f in (0.0, 0.5) for name in ("slow", "fast")),
+    ]
+    answer = carmodel("check", write(SMALL + "[sweep.a]\nwithout = {}\nwith = { initial = { C = 'none.vti' } }\n"))
+    assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1)
+    assert "case.toml: sweep: case/with: initial.C = " in answer.err
+    assert not list(tmp_path.glob("*/manifest.json"))
 
 
 def finished(folder, scenario, status="finished", **more):
@@ -147,7 +162,25 @@ def test_runs_are_made_once_each_in_a_process_of_its_own(carmodel, write, tmp_pa
     file = write(GRID)
     answer = carmodel("sweep", file, "--out", tmp_path / "out", "--jobs", 2)
     assert answer.code == 0, answer.err
-    assert [line.split()[0] for line in answer.out.splitlines()] == ["made"] * 4
+    names = list(expand(file, []))
+    for name in names:  # once in each: as soon as it is made, and among the results
+        assert answer.err.count(f"made {name} in ") == answer.out.count(name) == 1
+    heading, _, *rows, where = answer.out.splitlines()
+    titles = ["run", "status", "days", "tumour burden at the end", "change", "antigen-negative", "seconds"]
+    assert re.split(r"  +", heading.strip()) == titles
+    assert where == f"runs: {tmp_path / 'out'}"
+    for name, row in zip(names, rows, strict=True):
+        run = RunDirectory(tmp_path / "out" / name)
+        burden = run.series["total_TA"] + run.series["total_TB"]
+        assert re.split(r"  +", row.strip()) == [
+            name,
+            "made",
+            f"{run.series['t'][-1]:g}",
+            f"{burden[-1]:.4g} K_T cm^3",
+            f"{burden[-1] / burden[0] - 1.0:+.1%}",
+            f"{run.series['total_TB'][-1] / burden[-1]:.1%}",
+            f"{run.manifest['wall_seconds']['total']:.1f}",
+        ]
     assert answer.err.count("made case/") == 4
     made = {name: (tmp_path / "out" / name / "manifest.json").read_bytes() for name in expand(file, [])}
     for text in made.values():

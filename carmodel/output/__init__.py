@@ -1,6 +1,7 @@
 """Observers that write a run: volumes, tables, profile along a line, progress, warnings, manifest."""
 
 from .clamping import ClampingWarning
+from .data_package import DataPackage
 from .line import LineProfile
 from .manifest import Manifest
 from .progress import Progress
@@ -8,4 +9,13 @@ from .published_csv import PublishedCsv
 from .series import Series
 from .vtk import VtkVolumes
 
-__all__ = ["ClampingWarning", "LineProfile", "Manifest", "Progress", "PublishedCsv", "Series", "VtkVolumes"]
+__all__ = [
+    "ClampingWarning",
+    "DataPackage",
+    "LineProfile",
+    "Manifest",
+    "Progress",
+    "PublishedCsv",
+    "Series",
+    "VtkVolumes",
+]

@@ -34,6 +34,8 @@ class Progress(Observer):
     def __init__(self) -> None:
         self._bar: Bar | None = None
         self._began = self._last = monotonic()
+        #: Simulated days and the clock after the first step: that one waits for the compiler.
+        self._compiled: tuple[float, float] | None = None
 
     def start(self, run: Simulation) -> None:
         """Start the clock and, on a terminal, the bar."""
@@ -56,6 +58,8 @@ class Progress(Observer):
         """Move the bar, or write a line when the last one is old."""
         if run.space.comm.rank:
             return
+        if run.steps and self._compiled is None:
+            self._compiled = run.t, monotonic()
         if self._bar:
             self._bar.update(self._bar.task_ids[0], completed=run.t)
         elif monotonic() - self._last >= PERIOD:
@@ -63,10 +67,13 @@ class Progress(Observer):
             self._line(run)
 
     def _line(self, run: Simulation) -> None:
-        elapsed = monotonic() - self._began
-        rate = run.t / elapsed
-        left = f"{(run.end - run.t) / rate:.0f} s left" if rate else ""
-        print(f"t = {run.t:.3g} of {run.end:g} days, {rate:.3g} days/s, {left}", file=sys.stderr, flush=True)
+        line = f"t = {run.t:.3g} of {run.end:g} days"
+        if self._compiled:
+            days, seconds = run.t - self._compiled[0], self._last - self._compiled[1]
+            if days > 0.0 and seconds > 0.0:
+                rate = days / seconds
+                line += f", {rate:.3g} days/s, {(run.end - run.t) / rate:.0f} s left"
+        print(line, file=sys.stderr, flush=True)
 
     def finish(self, run: Simulation, status: str) -> None:
         """Take the bar away, say how long it took."""

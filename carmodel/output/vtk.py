@@ -4,13 +4,15 @@ Boxes are images (`.vti`, `.pvti`), meshes are unstructured grids (`.vtu`, `.pvt
 """
 
 import errno
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import quoteattr
+from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 import pyvista
 from numpy.typing import NDArray
+from vtkmodules.vtkCommonCore import vtkDataArray
 from vtkmodules.vtkIOXML import vtkXMLImageDataWriter, vtkXMLUnstructuredGridWriter
 
 from .. import FIELDS
@@ -24,10 +26,13 @@ INDEX = "fields.pvd"
 
 
 class VtkVolumes(Observer):
-    """Writes cell data in float64, compressed.  The index is replaced at every output: ParaView can follow a run."""
+    """Writes cell data in float64, compressed, with the fields' units.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    The index is replaced at every output: ParaView can follow a run.
+    """
+
+    def __init__(self, folder: Path, units: Mapping[str, str]) -> None:
+        self._folder, self._units = folder, units
         self._written: list[tuple[float, str]] = []
         self._mesh: pyvista.UnstructuredGrid | None = None
 
@@ -41,6 +46,7 @@ class VtkVolumes(Observer):
         volume = self._volume(space)
         for field, values in zip(FIELDS, space.owned(run.u), strict=True):
             volume.cell_data[field] = values.ravel()
+            volume.GetCellData().GetArray(field).GetInformation().Set(vtkDataArray.UNITS_LABEL(), self._units[field])
         volume.field_data["TimeValue"] = [run.t]
         if space.comm.size == 1:
             name = f"{name}.{suffix}"
@@ -51,7 +57,8 @@ class VtkVolumes(Observer):
             pieces = space.comm.gather((Path(piece).name, getattr(volume, "extent", ())))
             name = f"{name}.p{suffix}"
             if pieces:
-                text = _image_index(space, pieces) if isinstance(space, BoxSpace) else _grid_index(pieces)
+                data = _cell_data(self._units)
+                text = _image_index(space, data, pieces) if isinstance(space, BoxSpace) else _grid_index(data, pieces)
                 with replacing(self._folder / name) as new:
                     new.write(text.encode("ascii"))
         if space.comm.rank == 0:
@@ -128,14 +135,17 @@ def _xml(kind: str, content: str) -> str:
     )
 
 
-_CELL_DATA = (
-    "    <PCellData>\n"
-    + "".join(f'      <PDataArray type="Float64" Name="{field}"/>\n' for field in FIELDS)
-    + "    </PCellData>\n"
-)
+def _cell_data(units: Mapping[str, str]) -> str:
+    """The arrays of an index, with their units as VTK's writers tell them."""
+    arrays = "".join(
+        f'      <PDataArray type="Float64" Name="{field}">\n        <InformationKey name="UNITS_LABEL" '
+        f'location="vtkDataArray">{escape(units[field])}</InformationKey>\n      </PDataArray>\n'
+        for field in FIELDS
+    )
+    return f"    <PCellData>\n{arrays}    </PCellData>\n"
 
 
-def _image_index(space: BoxSpace, pieces: list[tuple[str, tuple[int, ...]]]) -> str:
+def _image_index(space: BoxSpace, cell_data: str, pieces: list[tuple[str, tuple[int, ...]]]) -> str:
     """The `.pvti` that names the ranks' pieces, beside which it stands."""
 
     def numbers(values: tuple[float, ...]) -> str:
@@ -148,15 +158,15 @@ def _image_index(space: BoxSpace, pieces: list[tuple[str, tuple[int, ...]]]) -> 
     return _xml(
         "PImageData",
         f'  <PImageData WholeExtent={numbers(whole)} GhostLevel="0" Origin={numbers(_corner(space))} '
-        f"Spacing={numbers(space.spacing)}>\n{_CELL_DATA}{listed}  </PImageData>\n",
+        f"Spacing={numbers(space.spacing)}>\n{cell_data}{listed}  </PImageData>\n",
     )
 
 
-def _grid_index(pieces: list[tuple[str, tuple[int, ...]]]) -> str:
+def _grid_index(cell_data: str, pieces: list[tuple[str, tuple[int, ...]]]) -> str:
     """The `.pvtu` that names the ranks' pieces, beside which it stands."""
     points = '    <PPoints>\n      <PDataArray type="Float64" Name="Points" NumberOfComponents="3"/>\n    </PPoints>\n'
     listed = "".join(f"    <Piece Source={quoteattr(name)}/>\n" for name, _ in pieces)
     return _xml(
         "PUnstructuredGrid",
-        f'  <PUnstructuredGrid GhostLevel="0">\n{_CELL_DATA}{points}{listed}  </PUnstructuredGrid>\n',
+        f'  <PUnstructuredGrid GhostLevel="0">\n{cell_data}{points}{listed}  </PUnstructuredGrid>\n',
     )

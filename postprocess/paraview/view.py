@@ -57,8 +57,7 @@ def read(folder: Path) -> Run:
     unit = ""
     if (folder / "datapackage.json").is_file():
         told = json.loads((folder / "datapackage.json").read_text(encoding="utf-8"))
-        columns = {column["name"]: column for table in told["resources"] for column in table["schema"]["fields"]}
-        unit = columns["max_C"]["unit"]
+        unit = told["units"]["C"]
     return Run(max(a + b for a, b, _ in rows), max(c for *_, c in rows), any(b > 0.0 for _, b, _ in rows), unit)
 
 
