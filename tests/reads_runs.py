@@ -79,23 +79,25 @@ def rendering(folder):
 
 
 def readers(intact):
-    """All that reads a run directory."""
+    """What reads a run directory quickly."""
     return {
         "info": command("info", None),
         "compare": command("compare", None, intact),
         "compare, the other way": command("compare", intact, None),
-        "claims": claims,
         "numbers of the report": lambda folder: page(folder, draw=False),
         "table of runs": table_of_runs,
         "rendering": rendering,
     }
 
 
+SLOW = {"claims": claims, "report": page}
+
+
 def look(question):
-    """What each reader says, of FOLDER|INTACT or, with the figures drawn, FOLDER|INTACT|draw."""
-    folder, intact, *draw = question.split("|")
+    """What each reader says, of FOLDER|INTACT or, with those that take long, FOLDER|INTACT|claims|report."""
+    folder, intact, *more = question.split("|")
     told = []
-    for name, reader in (readers(intact) | ({"report": page} if draw else {})).items():
+    for name, reader in (readers(intact) | {name: SLOW[name] for name in more}).items():
         try:
             reader(Path(folder))
         except InputError as error:
