@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from . import FIELDS
 from .errors import InputError, NotFiniteError, NumericsError
+from .owner import Owner, destroyed_if_unfinished
 from .petsc import PETSc
 from .spaces import BoxSpace, Space
 from .spaces.cosine import CosineTransform
@@ -44,7 +45,7 @@ MULTIGRID_REACH = 1.5
 MULTIGRID_LASTS = 100.0
 
 
-class KrylovDiffusion:
+class KrylovDiffusion(Owner):
     """A solver for each field, chosen by space and diffusivity.
 
     | space | D | solver |
@@ -62,15 +63,15 @@ class KrylovDiffusion:
     Krylov iterations, a transform alone as one; `preconditioners` names what each field uses.
     """
 
+    @destroyed_if_unfinished
     def __init__(self, space: Space, diffusivities: Sequence[float | Array]) -> None:
         """Raises InputError when PETSc does not accept the user's options."""
         self.space = space
         self.iterations = np.zeros(len(FIELDS), dtype=int)
         #: Functions of the Laplacian; None on a mesh.
-        self.transform = CosineTransform(space) if isinstance(space, BoxSpace) else None
+        self.transform = self.adopt(CosineTransform(space)) if isinstance(space, BoxSpace) else None
         given = [key.lower() for key in PETSc.Options().getAll()]  # PETSc reads any case
         matrices: dict[float, _Matrix] = {}
-        self._matrices: list[_Matrix] = []
         self._solvers: list[_Transform | _Krylov] = []
         for name, D in zip(FIELDS, diffusivities, strict=True):
             if self.transform and isinstance(D, float) and not any(key.startswith(f"{name}_".lower()) for key in given):
@@ -78,11 +79,10 @@ class KrylovDiffusion:
                 continue
             matrix = matrices.get(D) if isinstance(D, float) else None
             if matrix is None:
-                matrix = _Matrix(space, D)
-                self._matrices.append(matrix)
+                matrix = self.adopt(_Matrix(space, D))
                 if isinstance(D, float):
                     matrices[D] = matrix
-            self._solvers.append(_Krylov(name, matrix, self.transform))
+            self._solvers.append(self.adopt(_Krylov(name, matrix, self.transform)))
 
     @property
     def preconditioners(self) -> dict[str, str]:
@@ -104,13 +104,6 @@ class KrylovDiffusion:
             self.iterations[f] += self._solvers[f].solve(values, dt)
         except PETSc.Error as error:
             raise NumericsError(f"diffusion not solved: PETSc says: {petsc_reason(error)}") from None
-
-    def destroy(self) -> None:
-        """Free the PETSc objects and communicators; collective."""
-        for holder in (*self._solvers, *self._matrices):
-            holder.destroy()
-        if self.transform:
-            self.transform.destroy()
 
 
 def lift(space: Space, u: Array) -> None:
@@ -141,9 +134,6 @@ class _Transform:
     def solve(self, values: Array, dt: float) -> int:
         self.transform.backward_euler(values, dt * self.diffusivity)
         return 1
-
-    def destroy(self) -> None:
-        """The transform is not its own."""
 
 
 class _Matrix:
@@ -217,18 +207,19 @@ class _Matrix:
                 matrix.destroy()
 
 
-class _Krylov:
+class _Krylov(Owner):
     """A field's PETSc solver."""
 
     method = ""
 
+    @destroyed_if_unfinished
     def __init__(self, name: str, matrix: _Matrix, transform: CosineTransform | None) -> None:
         self.name, self.matrix, self.transform = name, matrix, transform
         self._dt = 0.0
         #: dt of multigrid's interpolation and of its coarse matrices.
         self._made_for = self._set_up_for = 0.0
-        self._x, self._b = matrix.space.create_vector(), matrix.space.create_vector()
-        self._ksp = PETSc.KSP().create(matrix.space.comm)
+        self._x, self._b = (self.adopt(matrix.space.create_vector()) for _ in range(2))
+        self._ksp = self.adopt(PETSc.KSP().create(matrix.space.comm))
         self._ksp.setOptionsPrefix(f"{name}_")
         self._ksp.setType(PETSc.KSP.Type.CG)
         self._ksp.setNormType(PETSc.KSP.NormType.UNPRECONDITIONED)
@@ -239,12 +230,7 @@ class _Krylov:
             self._ksp.getPC().setType(PETSc.PC.Type.PYTHON)
             self._ksp.getPC().setPythonContext(self._cosines)
         elif self._cosines:
-            pc = self._ksp.getPC()
-            pc.setType(PETSc.PC.Type.COMPOSITE)
-            pc.setCompositeType(PETSc.PC.CompositeType.SYMMETRIC_MULTIPLICATIVE)
-            pc.addCompositePCType(PETSc.PC.Type.SOR)
-            pc.addCompositePCType(PETSc.PC.Type.PYTHON)
-            pc.getCompositePC(1).setPythonContext(self._cosines)
+            self._cosines.between_gauss_seidel(self._ksp.getPC())
         else:
             self._ksp.getPC().setType(PETSc.PC.Type.JACOBI)
         take_options(self._ksp, name)
@@ -279,10 +265,6 @@ class _Krylov:
         ksp.setInitialGuessNonzero(ksp.getType() != PETSc.KSP.Type.PREONLY)
         self.method = f"{ksp.getType()} + {_preconditioner(pc)}"
         self._dt = dt
-
-    def destroy(self) -> None:
-        for owned in (self._ksp, self._x, self._b):
-            owned.destroy()
 
 
 def solve_in_place(space: Space, ksp: Any, x: Any, b: Any, values: Array, dt: float, name: str) -> int:
@@ -334,6 +316,14 @@ class _CosinePreconditioner:
     def __init__(self, transform: CosineTransform) -> None:
         self.transform = transform
         self.dt_D = 0.0
+
+    def between_gauss_seidel(self, pc: Any) -> None:
+        """Make a preconditioner of this one, with Gauss-Seidel before and after."""
+        pc.setType(PETSc.PC.Type.COMPOSITE)
+        pc.setCompositeType(PETSc.PC.CompositeType.SYMMETRIC_MULTIPLICATIVE)
+        pc.addCompositePCType(PETSc.PC.Type.SOR)
+        pc.addCompositePCType(PETSc.PC.Type.PYTHON)
+        pc.getCompositePC(1).setPythonContext(self)
 
     def apply(self, _pc: Any, x: Any, y: Any) -> None:
         x.copy(y)

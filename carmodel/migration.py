@@ -1,13 +1,12 @@
 """Migration of CAR-T cells: diffusion and taxis of C in one backward-Euler system, as eq. (1) has them together."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from . import FIELDS
 from .errors import NumericsError
 from .linear import RELATIVE_RESIDUAL, petsc_reason, solve_in_place, take_options
+from .owner import Owner, destroyed_if_unfinished
 from .parameters import Parameters
 from .petsc import PETSc
 from .spaces import Space
@@ -15,7 +14,7 @@ from .spaces import Space
 Array = NDArray[np.float64]
 
 
-class Migration:
+class Migration(Owner):
     """(V - dt V (div(D_C grad) - div(chi grad S))) C_new = V C, with the velocity chi(A) grad S of given S and A.
 
     Taxis schemes other than central make this an M-matrix with columns that sum to the volumes V: for every dt the
@@ -32,6 +31,7 @@ class Migration:
     Raises InputError when PETSc does not accept the user's options.
     """
 
+    @destroyed_if_unfinished
     def __init__(self, space: Space, D_C: Array, taxis: str) -> None:
         self.space, self.D_C, self.taxis = space, D_C, taxis
         starts, columns = space.migration_pattern()
@@ -39,10 +39,10 @@ class Migration:
         self._values: Array = np.zeros(columns.size)
         size = (space.n_owned, space.n_cells)
         csr = (self._starts, self._columns, self._values)
-        self._matrix = PETSc.Mat().createAIJ((size, size), csr=csr, comm=space.comm)
-        self._x, self._b = space.create_vector(), space.create_vector()
+        self._matrix = self.adopt(PETSc.Mat().createAIJ((size, size), csr=csr, comm=space.comm))
+        self._x, self._b = (self.adopt(space.create_vector()) for _ in range(2))
         self._dt = 0.0
-        self._ksp = PETSc.KSP().create(space.comm)
+        self._ksp = self.adopt(PETSc.KSP().create(space.comm))
         self._ksp.setOptionsPrefix(f"{FIELDS[0]}_")
         self._ksp.setType(PETSc.KSP.Type.GMRES)
         self._ksp.setPCSide(PETSc.PC.Side.RIGHT)
@@ -75,9 +75,3 @@ class Migration:
             return solve_in_place(self.space, self._ksp, self._x, self._b, C, self._dt, FIELDS[0])
         except PETSc.Error as error:
             raise NumericsError(f"diffusion of C not solved: PETSc says: {petsc_reason(error)}") from None
-
-    def destroy(self) -> None:
-        """Free the PETSc objects; collective."""
-        owned: tuple[Any, ...] = (self._ksp, self._matrix, self._x, self._b)
-        for thing in owned:
-            thing.destroy()

@@ -48,6 +48,8 @@ def explain(error: BaseException) -> tuple[int, str]:
             return 141, ""
         case OSError(filename=None, strerror=str(reason)):
             return 3, f"output: cannot be written: {reason}"
+        case OSError(filename=str(name), strerror=str(reason)):
+            return 3, one_line(f"{name}: {reason}")
     return 1, "".join(traceback.format_exception(error)).rstrip()
 
 

@@ -14,6 +14,7 @@ from ..equations import Equations
 from ..errors import NumericsError
 from ..kinetics import CHEMOTAXIS_FIELDS, antigen_recovery, production_and_loss
 from ..linear import MULTIGRID_FROM, petsc_reason, take_options
+from ..owner import Owner, destroyed_if_unfinished
 from ..parameters import Parameters
 from ..petsc import PETSc
 from ..spaces.mesh import adjacent_cells
@@ -258,7 +259,7 @@ class Coupled:
         self.systems.destroy()
 
 
-class Systems:
+class Systems(Owner):
     """The seven linear systems A u = b of a step: what FiPy makes of `Equations`, kept and renewed where it changes.
 
     Diffusion is FiPy's matrix, assembled once; taxis comes from FiPy's coefficients on faces; time derivative and
@@ -268,6 +269,7 @@ class Systems:
     cells among its local cells; `tolerance` is that of the linear solves, relative to b.
     """
 
+    @destroyed_if_unfinished
     def __init__(self, space: FiPySpace, equations: Equations, tolerance: float) -> None:
         self.equations = equations
         mesh = space.mesh
@@ -279,12 +281,11 @@ class Systems:
         self._volumes = np.array(mesh.cellVolumes)[self.own]
         size = (self.own.size, mesh.globalNumberOfCells)
         self.matrices = [
-            PETSc.Mat().createAIJ((size, size), csr=(starts, columns, -values), comm=space.comm)
+            self.adopt(PETSc.Mat().createAIJ((size, size), csr=(starts, columns, -values), comm=space.comm))
             for starts, columns, values, _ in rows
         ]
-        self._vectors = [PETSc.Vec().createMPI(size, comm=space.comm) for _ in range(3)]
-        self._x, self._b, self._r = self._vectors
-        self._ghosted = PETSc.Vec().createGhost(ghosts.astype(PETSc.IntType), size, comm=space.comm)
+        self._x, self._b, self._r = (self.adopt(PETSc.Vec().createMPI(size, comm=space.comm)) for _ in range(3))
+        self._ghosted = self.adopt(PETSc.Vec().createGhost(ghosts.astype(PETSc.IntType), size, comm=space.comm))
         self.right_sides = np.zeros((len(FIELDS), self.own.size))
         self.iterations = np.zeros(len(FIELDS), dtype=np.int64)
         self._places(ghosts)
@@ -301,7 +302,7 @@ class Systems:
         self._solvers = [self._solver(f, tolerance) for f in range(len(FIELDS))]
 
     def _solver(self, f: int, tolerance: float) -> Any:
-        solver = PETSc.KSP().create(self.matrices[f].comm)
+        solver = self.adopt(PETSc.KSP().create(self.matrices[f].comm))
         solver.setOptionsPrefix(f"{FIELDS[f]}_")
         solver.setOperators(self.matrices[f])
         solver.setType(PETSc.KSP.Type.CG if f else PETSc.KSP.Type.GMRES)  # taxis makes the matrix of C unsymmetric
@@ -406,8 +407,3 @@ class Systems:
         with self._ghosted.localForm() as local:
             whole[self.overlapping] = local.array[self.own.size :]
         return whole
-
-    def destroy(self) -> None:
-        """Free the PETSc objects; collective."""
-        for thing in (*self._solvers, *self.matrices, *self._vectors, self._ghosted):
-            thing.destroy()

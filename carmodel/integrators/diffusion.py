@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from .. import FIELDS
 from ..linear import KrylovDiffusion, lift
 from ..migration import Migration
+from ..owner import Owner, destroyed_if_unfinished
 from ..parameters import Parameters
 from ..spaces import BoxSpace, Space
 
@@ -21,7 +22,7 @@ SCHEMES = {"backward-euler": 1, "sdirk2": 2, "exact": 2}
 GAMMA = 1.0 - 1.0 / sqrt(2.0)
 
 
-class Diffusion:
+class Diffusion(Owner):
     """Steps of u_t = div(D grad u) by one of three schemes.
 
     "backward-euler": order 1, non-negative.  "sdirk2": the two-stage diagonally implicit Runge-Kutta scheme of
@@ -49,6 +50,7 @@ class Diffusion:
     refuses.
     """
 
+    @destroyed_if_unfinished
     def __init__(
         self,
         space: Space,
@@ -65,10 +67,10 @@ class Diffusion:
         self.space, self.scheme = space, scheme
         self._diffusivities = parameters.diffusivities
         on_cells = space.zeros() + parameters.D_C if D_C is None else D_C
-        self._krylov = KrylovDiffusion(
-            space, [*self._diffusivities] if D_C is None else [D_C, *self._diffusivities[1:]]
+        self._krylov = self.adopt(
+            KrylovDiffusion(space, [*self._diffusivities] if D_C is None else [D_C, *self._diffusivities[1:]])
         )
-        self._migration = Migration(space, on_cells, taxis) if taxis else None
+        self._migration = self.adopt(Migration(space, on_cells, taxis)) if taxis else None
         self._before = np.empty(space.owned_shape)
         self._carriers = space.zeros(2)  # S and A
         self.iterations = self._krylov.iterations
@@ -130,9 +132,3 @@ class Diffusion:
         self._before *= 1.0 - ratio
         values += self._before
         solve(values)
-
-    def destroy(self) -> None:
-        """Free the PETSc objects and communicators; collective."""
-        self._krylov.destroy()
-        if self._migration:
-            self._migration.destroy()

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from .. import FIELDS
 from ..errors import NumericsError
 from ..kinetics import CHEMOTAXIS_FIELDS
+from ..owner import Owner, destroyed_if_unfinished
 from ..parameters import Parameters
 from ..spaces import BoxSpace
 from ..spaces.cosine import CosineTransform
@@ -37,7 +38,7 @@ SAFETY, SHRINK, GROW = 0.9, 0.2, 10.0
 ROUNDING = 1e-14
 
 
-class Exponential:
+class Exponential(Owner):
     """Eqs (1)-(7) by Krogstad's method of fourth order (2005, doi 10.1016/j.jcp.2004.08.006, ETDRK4-B).
 
     u' = L u + G(u) with L the diffusion of each field and G the reactions and taxis.  L is diagonal among the cosines
@@ -64,6 +65,7 @@ class Exponential:
     adaptive = True
     order = 4
 
+    @destroyed_if_unfinished
     def __init__(
         self,
         space: BoxSpace,
@@ -85,7 +87,7 @@ class Exponential:
         self.seconds = {"reaction_taxis": 0.0, "diffusion": 0.0, "time_stepper": 0.0}
         self._first_dt = self._next = dt
         self._scale = Scale()
-        self._transform = CosineTransform(space)
+        self._transform = self.adopt(CosineTransform(space))
         modes = (len(FIELDS), *self._transform.modes_shape)
         # Cosines of the state before and after the step, of the rates of its stages and after it, of a stage.
         self._u, self._new, self._N_1, self._N_2, self._N_3, self._N_5, self._stage = np.zeros((7, *modes))
@@ -136,10 +138,6 @@ class Exponential:
             "rejected_for": dict(self.rejected),
             "undershoot": dict(zip(FIELDS, self.undershoot.accepted.tolist(), strict=True)),
         }
-
-    def destroy(self) -> None:
-        """Free communicators and data types; collective."""
-        self._transform.destroy()
 
     # ---- one step ------------------------------------------------------------------------------------------------
 

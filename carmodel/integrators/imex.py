@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from .. import FIELDS
 from ..errors import InputError, NotFiniteError, NumericsError
 from ..linear import KrylovDiffusion, petsc_reason
+from ..owner import Owner, destroyed_if_unfinished
 from ..parameters import Parameters
 from ..petsc import PETSc
 from ..spaces import Space
@@ -51,7 +52,7 @@ class _Failure(NamedTuple):
     rejections: int
 
 
-class Imex:
+class Imex(Owner):
     """Eqs (1)-(7) by additive Runge-Kutta methods (Kennedy and Carpenter 2003, doi 10.1016/S0168-9274(02)00138-1).
 
     PETSc's TS makes the steps: u' = G(u) + L u, with L the diffusion of each field, implicit and linear, and G the
@@ -117,14 +118,15 @@ class Imex:
         self._D_C: Array = self.space.zeros() + parameters.D_C if D_C is None else D_C
         self._diffusion = KrylovDiffusion(self.space, self._diffusivities)
 
+    @destroyed_if_unfinished
     def _make_stepper(self) -> None:
         size = len(FIELDS) * self.space.n_owned, len(FIELDS) * self.space.n_cells
         comm = self.space.comm
-        self._u = PETSc.Vec().createMPI(size, comm=comm)
-        self._residual, self._tolerance, self._diffused = (self._u.duplicate() for _ in range(3))
-        self._operator = PETSc.Mat().createPython((size, size), context=SimpleNamespace(), comm=comm)
+        self._u = self.adopt(PETSc.Vec().createMPI(size, comm=comm))
+        self._residual, self._tolerance, self._diffused = (self.adopt(self._u.duplicate()) for _ in range(3))
+        self._operator = self.adopt(PETSc.Mat().createPython((size, size), context=SimpleNamespace(), comm=comm))
         self._operator.setUp()
-        ts = self._ts = PETSc.TS().create(comm=comm)
+        ts = self._ts = self.adopt(PETSc.TS().create(comm=comm))
         ts.setType(PETSc.TS.Type.ARKIMEX)
         ts.setARKIMEXType(PETSc.TS.ARKIMEXType.ARKIMEX4)
         ts.setIFunction(self._implicit_residual, self._residual)
@@ -133,7 +135,7 @@ class Imex:
         ts.setExactFinalTime(PETSc.TS.ExactFinalTime.STEPOVER)  # where steps end is our caller's business
         ts.setMaxTime(1e300)
         ts.setMaxSNESFailures(-1)
-        snes = ts.getSNES()
+        snes = self.adopt(ts.getSNES())  # a handle that outlived TS would keep it from being freed
         snes.setOptionsPrefix("imex_")
         snes.setType(PETSc.SNES.Type.PYTHON)
         snes.setPythonContext(SimpleNamespace(solve=self._solve_stage))
@@ -219,9 +221,8 @@ class Imex:
 
     def destroy(self) -> None:
         """Free the PETSc objects; collective."""
+        super().destroy()
         self._diffusion.destroy()
-        for owned in (self._ts, self._operator, self._u, self._residual, self._tolerance, self._diffused):
-            owned.destroy()
 
     # ---- one step ------------------------------------------------------------------------------------------------
 

@@ -75,9 +75,6 @@ class Strang:
             raise ValueError(f"reaction: {reaction!r} is unknown; accepted: {', '.join(REACTIONS)}")
         self.reaction, self._scheme = reaction, diffusion_scheme
         self._jacobi = None if diffusion == "ksp" else (jacobi_iterations, jacobi_tolerance)
-        self.diffusion = self._make_diffusion(parameters, D_C)
-        #: Order of accuracy in time.
-        self.order = SCHEMES[diffusion_scheme]
         #: Sum over this rank's cells of what clamping added to each field so far, shape (7,).
         self.clamped: Array = np.zeros(len(FIELDS))
         self.deepest_undershoot: Array = np.zeros(len(FIELDS))
@@ -90,6 +87,9 @@ class Strang:
         else:
             self._predictor, self._rate = space.zeros(2, len(FIELDS))
         self._uncounted = np.zeros(len(FIELDS))
+        self.diffusion = self._make_diffusion(parameters, D_C)
+        #: Order of accuracy in time.
+        self.order = SCHEMES[diffusion_scheme]
 
     def _make_diffusion(self, parameters: Parameters, D_C: Array | None) -> Diffusion | JacobiDiffusion:
         if self._jacobi is None:

@@ -8,6 +8,7 @@ from mpi4py import MPI
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..owner import Owner, destroyed_if_unfinished
 from ..parameters import Parameters
 from ..petsc import PETSc
 from ..threads import Threads
@@ -51,7 +52,7 @@ def _rows(column: Integers) -> tuple[Integers, Integers, NDArray[np.bool_]]:
     return np.concatenate([[0], np.cumsum(inside.sum(axis=1))]), column[inside], inside
 
 
-class BoxSpace:
+class BoxSpace(Owner):
     """Cells of a uniform box, owned and ghost, with the operators that the integrators need.
 
     A state is an array of shape (7, n_local): for each field the rank's cells with one layer of ghosts all round.
@@ -68,6 +69,7 @@ class BoxSpace:
     Raises InputError when the box cannot be split over the ranks.
     """
 
+    @destroyed_if_unfinished
     def __init__(
         self,
         cells: Sequence[int],
@@ -87,15 +89,17 @@ class BoxSpace:
         self.relative_volumes = 1.0
         self.process_grid = process_grid(self.cells, self.comm.size)
         kind = PETSc.DM.BoundaryType.GHOSTED
-        self._da = PETSc.DMDA().create(
-            dim=3,
-            dof=1,
-            sizes=self.cells,
-            proc_sizes=self.process_grid,
-            boundary_type=(kind, kind, kind),
-            stencil_type=PETSc.DMDA.StencilType.STAR,
-            stencil_width=1,
-            comm=self.comm,
+        self._da = self.adopt(
+            PETSc.DMDA().create(
+                dim=3,
+                dof=1,
+                sizes=self.cells,
+                proc_sizes=self.process_grid,
+                boundary_type=(kind, kind, kind),
+                stencil_type=PETSc.DMDA.StencilType.STAR,
+                stencil_width=1,
+                comm=self.comm,
+            )
         )
         #: First and last-plus-one global index of this rank's cells along x, y, z.
         self.ranges: tuple[tuple[int, int], ...] = tuple(self._da.getRanges())
@@ -111,12 +115,7 @@ class BoxSpace:
         self._inverse_spacing = 1.0 / np.array(self.spacing)
         self._sensitivity = np.empty(self.ghosted_shape)
         # A local vector whose memory is lent by whatever field is exchanged.
-        self._lent = PETSc.Vec().createWithArray(np.zeros(self.n_local), comm=MPI.COMM_SELF)
-
-    def destroy(self) -> None:
-        """Free the PETSc objects; collective."""
-        self._lent.destroy()
-        self._da.destroy()
+        self._lent = self.adopt(PETSc.Vec().createWithArray(np.zeros(self.n_local), comm=MPI.COMM_SELF))
 
     # ---- where the cells are -------------------------------------------------------------------------------------
 

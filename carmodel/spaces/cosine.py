@@ -15,6 +15,7 @@ from mpi4py import MPI
 from numpy.typing import NDArray
 
 from ..compiled import compiled
+from ..owner import Owner, destroyed_if_unfinished
 from ..threads import thread_count
 from .box import BoxSpace
 
@@ -47,19 +48,20 @@ def decay(values: Array, dt_D: float, x: Array, y: Array, z: Array) -> None:
                 values[k, j, i] *= both * along_x[i]
 
 
-class CosineTransform:
+class CosineTransform(Owner):
     """Functions of the Laplacian of a box.
 
     `space`: the box.  Fields are arrays of its `owned_shape`; their cosines, of `modes_shape`, are what this rank holds
     of them.  All methods are collective.
     """
 
+    @destroyed_if_unfinished
     def __init__(self, space: BoxSpace) -> None:
         #: Shape of the fields: this rank's own cells, (nz, ny, nx).
         self.shape = space.owned_shape
         split = [axis for axis in range(3) if list(reversed(space.process_grid))[axis] > 1]
         self._whole = tuple(axis for axis in range(3) if axis not in split)
-        self._lines = [_Lines(space, axis) for axis in split]
+        self._lines = [self.adopt(_Lines(space, axis)) for axis in split]
         # What is done to single cosines is done where the last axis is whole: no way back and forth before it.
         self._last = self._lines[-1] if split else None
         #: Shape of this rank's share of the cosines, the same as `shape` where no axis is split.
@@ -76,6 +78,7 @@ class CosineTransform:
         ]
         self._workers = thread_count(space.n_cells)
         self._threads = ThreadPoolExecutor(self._workers)  # none is started before it is needed
+        self.adopt(self._threads, self._threads.shutdown)
         self._block: Array = np.empty(space.owned_shape)
 
     def backward_euler(self, field: Array, dt_D: float) -> None:
@@ -162,12 +165,6 @@ class CosineTransform:
         if self._whole:
             _in_place(scipy.fft.idctn, block, axes=self._whole, norm=norm, workers=self._workers)
 
-    def destroy(self) -> None:
-        """Free the communicators and data types; collective."""
-        self._threads.shutdown()
-        for lines in self._lines:
-            lines.destroy()
-
 
 def _in_place(transform: Callable[..., Array], values: Array, **how: Any) -> None:
     """Transform contiguous values in their own memory, as scipy does with doubles though it does not promise to."""
@@ -176,9 +173,10 @@ def _in_place(transform: Callable[..., Array], values: Array, **how: Any) -> Non
         values[...] = result
 
 
-class _Lines:
+class _Lines(Owner):
     """Whole lines along one split axis (0, 1, 2 for z, y, x), exchanged among the ranks that hold parts of them."""
 
+    @destroyed_if_unfinished
     def __init__(self, space: BoxSpace, axis: int) -> None:
         self.axis = axis
         extents = list(reversed(space.ranges))
@@ -188,6 +186,7 @@ class _Lines:
         shared = max(others, key=lambda a: block[a])
         (start, _), (other, _) = (extents[a] for a in others)
         self._comm = space.comm.Split(start * max(space.cells) + other, extents[axis][0])
+        self.adopt(self._comm, self._comm.Free)
         blocks = self._comm.allgather(extents[axis])
         parts = np.array_split(np.arange(block[shared]), self._comm.size)
         shares = [(int(part[0]), len(part)) if len(part) else (0, 0) for part in parts]
@@ -199,8 +198,8 @@ class _Lines:
             0 if a == axis else extents[a][0] + (offset if a == shared else 0) for a in range(3)
         )
         self.values: Array = np.empty(shape)
-        self._of_block = [_part(block, shared, *share) for share in shares]
-        self._of_lines = [_part(shape, axis, low, high - low) for low, high in blocks]
+        self._of_block = [self._part(block, shared, *share) for share in shares]
+        self._of_lines = [self._part(shape, axis, low, high - low) for low, high in blocks]
 
     def collect(self, block: Array) -> None:
         """`values` from the ranks' blocks; collective."""
@@ -210,22 +209,15 @@ class _Lines:
         """The ranks' blocks from `values`; collective."""
         self._comm.Alltoallw(_message(self.values, self._of_lines), _message(block, self._of_block))
 
-    def destroy(self) -> None:
-        """Free the communicator and data types; collective."""
-        for part in self._of_block + self._of_lines:
-            if part:
-                part.Free()
-        self._comm.Free()
-
-
-def _part(shape: list[int], axis: int, start: int, length: int) -> Any:
-    """MPI's type for a part along one axis of an array of doubles; None for an empty one."""
-    part = list(shape)
-    part[axis] = length
-    if min(part) == 0:
-        return None
-    starts = [start if a == axis else 0 for a in range(len(shape))]
-    return MPI.DOUBLE.Create_subarray(shape, part, starts).Commit()
+    def _part(self, shape: list[int], axis: int, start: int, length: int) -> Any:
+        """MPI's type for a part along one axis of an array of doubles; None for an empty one."""
+        part = list(shape)
+        part[axis] = length
+        if min(part) == 0:
+            return None
+        starts = [start if a == axis else 0 for a in range(len(shape))]
+        kind = MPI.DOUBLE.Create_subarray(shape, part, starts)
+        return self.adopt(kind, kind.Free).Commit()
 
 
 def _message(array: Array, parts: list[Any]) -> list[Any]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..environment import environment
 from ..errors import InputError
 from ..fipy_petsc import fipy
+from ..owner import Owner, destroyed_if_unfinished
 from ..parameters import Parameters
 from ..petsc import PETSc
 from ..threads import Threads
@@ -82,7 +83,7 @@ def distance_share(mesh: Any) -> Array:
     return np.asarray(one / (one + two))
 
 
-class MeshSpace:
+class MeshSpace(Owner):
     """Cells of a FiPy mesh, owned and ghost, with the operators that the integrators need.
 
     A state is an array of shape (7, n_local): for each field FiPy's local cells in FiPy's order, ghosts included.
@@ -94,6 +95,7 @@ class MeshSpace:
     Raises InputError when FiPy leaves a rank without cells.
     """
 
+    @destroyed_if_unfinished
     def __init__(self, mesh: Any) -> None:
         self.mesh = mesh
         self.comm = MPI.COMM_WORLD
@@ -124,14 +126,10 @@ class MeshSpace:
         self.comm.Allreduce(corners.max(axis=1), self.high, MPI.MAX)
         self._first_number = self.comm.exscan(self.n_owned) or 0
         self._inner_faces()
-        self._ghosted = self._ghosted_vector()
+        self._ghosted = self.adopt(self._ghosted_vector())
         self._divergence = self.zeros()
         self._D_C_of: Array | None = None
         self._D_C_faces: Array = np.empty(0)
-
-    def destroy(self) -> None:
-        """Free the PETSc objects; collective."""
-        self._ghosted.destroy()
 
     # ---- where the cells are -------------------------------------------------------------------------------------
 
