@@ -59,7 +59,7 @@ class Run:
 
     @cached_property
     def series(self) -> dict[str, Array]:
-        """Box means and more at every step."""
+        """Means over the domain and more at every step."""
         return self._run.whole_series
 
     @cached_property
@@ -78,11 +78,11 @@ class Run:
         return f", {units[0]}" if len(set(units)) == 1 else "; S: {}, A: {}, H: {}".format(*units)
 
     def mean(self, name: str) -> Array:
-        """Box mean of a field or combination at every step."""
+        """Mean of a field or combination at every step."""
         return combined({field: self.series[f"mean_{field}"] for field in FIELDS}, name)
 
     def means(self, *names: str) -> tuple[Curve, ...]:
-        """Curves of box means over time."""
+        """Curves of means over time."""
         return tuple(Curve(name, self.series["t"], self.mean(name)) for name in names)
 
     def profiles(self, *names: str) -> tuple[Curve, ...]:
@@ -100,6 +100,11 @@ class Run:
         return Map(name, self.line["t"], self.line["s"], values, label)
 
     @property
+    def means_of(self) -> str:
+        """What means are taken over, as the beginning of a title."""
+        return "Box" if self.manifest["grid"]["kind"] == "box" else "Mesh"
+
+    @property
     def place(self) -> str:
         """Name of the axis along the line."""
         return f"${self.settings['output']['line']['axis']}$, cm"
@@ -111,7 +116,7 @@ class Run:
 
     @property
     def marks(self) -> tuple[tuple[str, float], ...]:
-        """Infusions; the first has a text for the legend."""
+        """Infusions; the first has its text drawn."""
         times = [event["time"] for event in self.manifest["events"] if event["event"] == "infusion"]
         return tuple(("infusion" if n == 0 else "_infusion", t) for n, t in enumerate(times))
 
@@ -153,10 +158,17 @@ def figure4(runs: Open) -> Plate:
     return Plate(
         "figure4",
         "Infiltration and elimination of a tumour without antigen-negative cells: profiles through the tumour at the "
-        "end (a), box means over time (b), functional CAR-T cells (c) and tumour cells (d) along the line over time.",
+        f"end (a), {run.means_of.lower()} means over time (b), functional CAR-T cells (c) and tumour cells (d) along "
+        "the line over time.",
         (
             Panel(f"Profiles, {run.end}", run.place, f"density, {run.density}", run.profiles("TA", "C", "E")),
-            Panel("Box means", TIME, f"mean density, {run.density}", run.means("TA", "C", "E"), marks=run.marks),
+            Panel(
+                f"{run.means_of} means",
+                TIME,
+                f"mean density, {run.density}",
+                run.means("TA", "C", "E"),
+                marks=run.marks,
+            ),
             Panel("Functional CAR-T cells", TIME, run.place, map=run.over_time("C")),
             Panel("Tumour cells", TIME, run.place, map=run.over_time("TA")),
         ),
@@ -210,10 +222,17 @@ def figure7(runs: Open) -> Plate:
     run = runs(switching("base", 0.2))
     return Plate(
         "figure7",
-        "A tumour that begins with 20 % antigen-negative cells: box means over time (a), profiles at the end (b), "
-        "antigen-negative share, where there is tumour (c), and functional CAR-T cells (d) along the line over time.",
+        f"A tumour that begins with 20 % antigen-negative cells: {run.means_of.lower()} means over time (a), profiles "
+        "at the end (b), antigen-negative share, where there is tumour (c), and functional CAR-T cells (d) along the "
+        "line over time.",
         (
-            Panel("Box means", TIME, f"mean density, {run.density}", run.means("TA", "TB", "C", "E"), marks=run.marks),
+            Panel(
+                f"{run.means_of} means",
+                TIME,
+                f"mean density, {run.density}",
+                run.means("TA", "TB", "C", "E"),
+                marks=run.marks,
+            ),
             Panel(f"Profiles, {run.end}", run.place, f"density, {run.density}", run.profiles("TA", "TB", "C")),
             Panel("Antigen-negative share", TIME, run.place, map=run.over_time("TB / (TA + TB)")),
             Panel("Functional CAR-T cells", TIME, run.place, map=run.over_time("C")),
@@ -240,7 +259,8 @@ def figure8(runs: Open) -> Plate:
 
     return Plate(
         "figure8",
-        "Three scenarios of the microenvironment: box means of tumour burden (a), functional CAR-T cells (b), "
+        f"Three scenarios of the microenvironment: {opened['3.4-base'].means_of.lower()} means of tumour burden (a), "
+        "functional CAR-T cells (b), "
         "immunosuppressive factor (c) and hypoxia (d) over time.",
         tuple(panel(quantity) for quantity in titles),
     )
@@ -250,11 +270,20 @@ def surroundings(run: Run, name: str, what: str) -> Plate:
     """Figures 9 and 10: one scenario in six panels."""
     return Plate(
         name,
-        f"{what}: box means of cells (a) and of immunosuppressive factor and hypoxia (b) over time, profiles of the "
-        "same at the end (c, d), immunosuppressive factor (e) and hypoxia (f) along the line over time.",
+        f"{what}: {run.means_of.lower()} means of cells (a) and of immunosuppressive factor and hypoxia (b) over "
+        "time, profiles of the same at the end (c, d), immunosuppressive factor (e) and hypoxia (f) along the line "
+        "over time.",
         (
-            Panel("Box means, cells", TIME, f"mean density, {run.density}", run.means("TA", "C", "E"), marks=run.marks),
-            Panel("Box means, factors", TIME, f"mean level{run.levels}", run.means("A", "H"), marks=run.marks),
+            Panel(
+                f"{run.means_of} means, cells",
+                TIME,
+                f"mean density, {run.density}",
+                run.means("TA", "C", "E"),
+                marks=run.marks,
+            ),
+            Panel(
+                f"{run.means_of} means, factors", TIME, f"mean level{run.levels}", run.means("A", "H"), marks=run.marks
+            ),
             Panel(f"Cells, {run.end}", run.place, f"density, {run.density}", run.profiles("TA", "C", "E")),
             Panel(f"Factors, {run.end}", run.place, f"level{run.levels}", run.profiles("A", "H")),
             Panel("Immunosuppressive factor", TIME, run.place, map=run.over_time("A")),

@@ -18,8 +18,9 @@ THEMED = {
     "#004488": "var(--plot-base)",
 }
 
-#: Pixels of a point, at most: a small figure does not become a large one.
-MAGNIFIED = 1.6
+#: Pixels of a point, at most: a small figure does not become a large one; and at least, where the page is narrow: the
+#: figure is scrolled instead.
+MAGNIFIED, READABLE = 1.6, 1.2
 
 
 def svg(plate: Plate) -> Markup:
@@ -33,13 +34,14 @@ def svg(plate: Plate) -> Markup:
     head, body = drawing[: drawing.index(">") + 1], drawing[drawing.index(">") + 1 :]
     box = re.search(r'viewBox="0 0 ([\d.]+) [\d.]+"', head)
     assert box
-    widest = round(MAGNIFIED * float(box[1]))
+    widest, narrowest = (round(factor * float(box[1])) for factor in (MAGNIFIED, READABLE))
     for colour, themed in THEMED.items():
         body = body.replace(colour, themed)
     # Parts are named alike in all figures of a page.
     body = re.sub(r'(\sid="|url\(#|xlink:href="#)', rf"\g<1>{plate.name}-", body).replace("xlink:href", "href")
     label = escape(f"{plate.name}: {plate.caption}")
-    return Markup(f'<svg role="img" aria-label="{label}" {box[0]} style="max-width: {widest}px">{body.strip()}')
+    style = f"max-width: {widest}px; --narrowest: {narrowest}px"
+    return Markup(f'<svg role="img" aria-label="{label}" {box[0]} style="{style}">{body.strip()}')
 
 
 def image(file: Path, alternative: str) -> Markup:

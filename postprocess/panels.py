@@ -44,7 +44,10 @@ class Map:
 
 @dataclass(frozen=True)
 class Panel:
-    """Curves, or one map, with the names and units of the axes; `marks` are upright lines: text and place."""
+    """Curves, or one map, with the names and units of the axes; `marks` are upright lines: text and place.
+
+    A text that begins with "_" is not drawn.
+    """
 
     title: str
     xlabel: str
@@ -89,7 +92,7 @@ def draw(plate: Plate) -> Figure:
             _draw_map(figure, axis, panel.map)
         else:
             _draw_curves(axis, panel)
-            if beside:  # in the room that the colour bars of the other panels take
+            if beside:  # in the room that the colour bars of the other panels take: for short names
                 place = {"loc": "upper left", "bbox_to_anchor": (1.02, 1.0), "borderaxespad": 0.0}
                 axis.legend(frameon=False, handlelength=2.3, handletextpad=0.5, **place).set_in_layout(False)
             elif not alike:
@@ -108,8 +111,6 @@ def draw(plate: Plate) -> Figure:
 def _draw_curves(axis: Axes, panel: Panel) -> None:
     for curve in panel.curves:
         axis.plot(curve.x, curve.y, **curve.keywords)
-    for text, x in panel.marks:
-        axis.axvline(x, color="#8C8C8C", linestyle=":", linewidth=1.0, label=text)
     low = min(curve.x.min() for curve in panel.curves)
     high = max(curve.x.max() for curve in panel.curves)
     margin = 0.03 * (high - low) if any("marker" in curve.style for curve in panel.curves) else 0.0
@@ -119,6 +120,28 @@ def _draw_curves(axis: Axes, panel: Panel) -> None:
     seen = everything[np.isfinite(everything)]
     bottom, top = float(seen.min(initial=0.0)), float(seen.max(initial=-np.inf))
     axis.set_ylim(bottom, top + 0.05 * (top - bottom) if top > bottom else bottom + 1.0)
+    _draw_marks(axis, panel.marks)
+
+
+def _draw_marks(axis: Axes, marks: tuple[tuple[str, float], ...]) -> None:
+    """Upright lines; what they are stands at the first, on the side where there is more room."""
+    low, high = axis.get_xlim()
+    for text, x in marks:
+        axis.axvline(x, color="#8C8C8C", linestyle=":", linewidth=1.0)
+        if not text.startswith("_"):
+            away, side = (3, "left") if x < 0.5 * (low + high) else (-3, "right")
+            axis.annotate(
+                text,
+                (x, 0.98),
+                (away, 0),
+                xycoords=axis.get_xaxis_transform(),
+                textcoords="offset points",
+                rotation=90,
+                ha=side,
+                va="top",
+                fontsize=7.5,
+                color="#555555",
+            )
 
 
 def _draw_map(figure: Figure, axis: Axes, drawn: Map) -> None:

@@ -53,8 +53,8 @@ def overview(run: Run) -> Plate:
     last = "TB / (TA + TB)" if escape else "E"
     return Plate(
         "overview",
-        "Box means of the cells (a) and of chemoattractant, immunosuppressive factor and hypoxia (b) over time, cells "
-        "at the end (c), functional CAR-T cells (d), tumour burden (e) and "
+        f"{run.means_of} means of the cells (a) and of chemoattractant, immunosuppressive factor and hypoxia (b) over "
+        "time, cells at the end (c), functional CAR-T cells (d), tumour burden (e) and "
         f"{'the antigen-negative share of it' if escape else 'exhausted CAR-T cells'} (f) along the line over time.",
         (
             Panel("Cells", TIME, f"mean density, {run.density}", run.means(*cells), marks=run.marks),

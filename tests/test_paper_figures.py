@@ -93,7 +93,9 @@ def test_figure_has_its_panels_and_draws_what_its_csv_says(number, paper_runs):
             continue
         assert y_unit in axis.get_ylabel()
         legend = axis.get_legend() or figure.legends[0]
-        assert [text.get_text() for text in legend.get_texts()] == [LABELS.get(name, name) for name in names]
+        told = [LABELS.get(name, name) for name in names if name != "infusion"]
+        assert [text.get_text() for text in legend.get_texts()] == told
+        assert [text.get_text() for text in axis.texts] == ["infusion"] * ("infusion" in names)
         assert list(drawn) == names
         for name, line in zip(names, axis.lines, strict=True):
             if name == "infusion":
@@ -107,6 +109,24 @@ def test_figure_has_its_panels_and_draws_what_its_csv_says(number, paper_runs):
         low, high = axis.get_ylim()
         heights = np.concatenate([drawn[name][:, 1] for name in names if name != "infusion"])
         assert low <= heights.min() <= heights.max() <= high
+    plt.close(figure)
+
+
+def test_nothing_is_printed_over_another_panel(paper_runs):
+    """Figure 10 has an infusion, and curves beside maps."""
+    figure = draw(FIGURES[10](opener(paper_runs)))
+    figure.canvas.draw()
+    axes = [axis for axis in figure.axes if axis.get_label() != "<colorbar>"]
+    for axis in axes:
+        written = [text.get_window_extent() for text in axis.texts]
+        assert all(axis.bbox.contains(*corner) for box in written for corner in box.corners())
+        if axis.get_legend():
+            written.append(axis.get_legend().get_window_extent())
+        for box in written:
+            assert 0.0 <= box.x0 <= box.x1 <= figure.bbox.x1
+            for other in (other for other in axes if other is not axis):
+                labels = [other.xaxis.label, other.yaxis.label, *other.get_xticklabels(), *other.get_yticklabels()]
+                assert not any(box.overlaps(label.get_window_extent()) for label in labels)
     plt.close(figure)
 
 
@@ -218,7 +238,7 @@ def test_what_cannot_be_read_or_written_is_told_in_one_line(paper_runs, tmp_path
     assert (code, out) == (2, [])
     assert "figure4.pdf: cannot be written" in line
     for name, text, told in (
-        ("manifest.json", '{"status": "finished"}', "manifest.json: no events"),
+        ("manifest.json", '{"status": "finished"}', "manifest.json: no grid"),
         ("run.toml", "title = ''", "run.toml: space: missing"),
         ("series.csv", "t,dt\n0,0\n", "series.csv: no column mean_C"),
         ("line.csv", "t,s\n", "line.csv: cannot be read as a table"),

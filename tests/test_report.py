@@ -138,6 +138,26 @@ def test_pictures_follow_the_page_s_colours(pages):
         assert set(re.findall(r"var\((--[\w-]+)\)", drawing)) <= defined
 
 
+def test_drawings_can_be_read_on_a_phone(pages):
+    """Letters of 9 points in a drawing are ten pixels or more: it is scrolled where the page is narrower."""
+    for text in pages.values():
+        assert ".drawing { overflow-x: auto; } figure svg { min-width: var(--narrowest); }" in text
+        drawings = re.findall(r'<div class="drawing"><svg [^>]*viewBox="0 0 ([\d.]+) [^>]*--narrowest: (\d+)px', text)
+        assert len(drawings) == text.count("<svg role")
+        assert all(9.0 * float(pixels) / float(points) >= 10.0 for points, pixels in drawings)
+
+
+def test_means_are_of_what_the_run_has(paper_runs, tmp_path):
+    folder = shutil.copytree(paper_runs / "3.2-base", tmp_path / "run")
+    assert "Box means" in report.page(folder, [], solid=False)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["grid"] |= {"kind": "mesh", "cells": 512}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    page = report.page(folder, [], solid=False)
+    assert "Mesh means" in page
+    assert "Box means" not in page
+
+
 def test_experiments_page_says_what_was_found(pages, paper_runs):
     page = Page(pages["experiments"])
     words = " ".join(" ".join(page.words).split())
