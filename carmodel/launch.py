@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from . import FIELDS, petsc
 from .errors import InputError, NumericsError
+from .footprint import cells_of, check_fits
 from .process import caught_signals, ending_together, together
 from .runfile import load
-from .scenario import Box, Mesh, Scenario
+from .scenario import Box, Scenario
 from .scenario import Integrator as Choices
 
 if TYPE_CHECKING:  # PETSc takes its options when it is first imported: not before launch() hands them over
@@ -60,7 +61,7 @@ def _simulate(file: Path, scenario: Scenario, out: Path, began: float, quiet: bo
 
     choices, output = scenario.integrator, scenario.output
     try:
-        space = _make_space(scenario.space)
+        space = _make_space(scenario)
         owned.callback(space.destroy)
         mask = scenario.parameters.mask
         D_C = together(lambda: diffusivity_of_C(mask, space)) if mask else None
@@ -120,11 +121,14 @@ def _simulate(file: Path, scenario: Scenario, out: Path, began: float, quiet: bo
     return 128 + simulation.stopped_by if simulation.stopped_by else 0
 
 
-def _make_space(grid: Box | Mesh) -> "Space":
+def _make_space(scenario: Scenario) -> "Space":
     """The box or mesh of a run file; collective.
 
-    Raises InputError when it cannot be made, or not on as many ranks.
+    Raises InputError when it cannot be made, or not on as many ranks, or a run on it would not fit into the memory.
     """
+    grid = scenario.space
+    if grid.cells:
+        _check_memory(scenario, cells_of(scenario))
     if isinstance(grid, Box):
         from .spaces import BoxSpace
 
@@ -133,7 +137,17 @@ def _make_space(grid: Box | Mesh) -> "Space":
 
     if cells := grid.cells:
         return MeshSpace(together(lambda: grid_mesh(cells, grid.lengths or (1.0, 1.0, 1.0))))
-    return MeshSpace(together(lambda: gmsh_mesh(Path(grid.mesh))))
+    return MeshSpace(together(lambda: gmsh_mesh(Path(grid.mesh), lambda cells: _check_memory(scenario, cells))))
+
+
+def _check_memory(scenario: Scenario, cells: int) -> None:
+    """Before anything is allocated: raise InputError where a machine of the run has not enough memory; collective."""
+    from mpi4py import MPI
+
+    machine = MPI.COMM_WORLD.Split_type(MPI.COMM_TYPE_SHARED)
+    here = machine.size
+    machine.Free()
+    together(lambda: check_fits(scenario, cells, here, here / MPI.COMM_WORLD.size))
 
 
 def _make_integrator(scenario: Scenario, space: "Space", D_C: "Array | None") -> "Integrator":

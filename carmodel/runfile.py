@@ -94,7 +94,8 @@ def merged(
 ) -> dict[str, Any]:
     """One run file's tables on top of another's, table by table.
 
-    A table of another `kind` or `shape` has other keys, and replaces the one below it whole.
+    A table of another `kind` or `shape` has other keys, and replaces the one below it: whole but for what both kinds of
+    space have.
     """
     result = dict(below)
     for key, value in above.items():
@@ -104,8 +105,15 @@ def merged(
             kinds = under.get("kind", default_kinds.get(key)), value.get("kind")
             shapes = under.get("shape"), value.get("shape")
             same = all(one == other or None in (one, other) for one, other in (kinds, shapes))
-            result[key] = merged(under, value, default_kinds) if same else value
+            if not same:
+                under = {name: under[name] for name in _kept(key, value) if name in under}
+            result[key] = merged(under, value, default_kinds)
     return result
+
+
+def _kept(key: str, table: dict[str, Any]) -> tuple[str, ...]:
+    """What a table of another kind leaves of the one below it: the cells of a space, unless a Gmsh file has its own."""
+    return ("cells", "lengths") if key == "space" and table.get("mesh", "grid") == "grid" else ()
 
 
 def under_key(key: str, value: Any) -> dict[str, Any]:

@@ -308,6 +308,19 @@ def test_a_table_of_another_shape_replaces_the_one_below(write):
     assert load(file, ["initial.cart.radius=0.4"]).initial.cart.value == 0.3
 
 
+def test_another_kind_of_space_keeps_the_cells(write, tmp_path):
+    box = write("[space]\ncells = [7, 8, 9]\nlengths = [1.0, 2.0, 3.0]\nnodes_on_boundary = true\n[time]\nend = 1\n")
+    space = load(box, ["space.kind=mesh"]).space
+    assert (space.kind, space.cells, space.lengths) == ("mesh", (7, 8, 9), (1.0, 2.0, 3.0))
+    mesh = write("[space]\nkind = 'mesh'\ncells = [7, 8, 9]\nlengths = [1.0, 2.0, 3.0]\n[time]\nend = 1\n", "mesh.toml")
+    space = load(mesh, ["space.kind=box", "space.cells=[4,4,4]"]).space
+    assert (space.kind, space.cells, space.lengths) == ("box", (4, 4, 4), (1.0, 2.0, 3.0))
+    other = write("base = 'case.toml'\n[space]\nkind = 'mesh'\n", "other.toml")
+    assert load(other).space == load(mesh).space
+    space = load(box, ["space.kind=mesh", "space.mesh=a.geo"]).space  # which has its own
+    assert (space.cells, space.lengths) == (None, None)
+
+
 def test_the_kind_of_a_table_may_come_before_or_after_its_other_keys(write):
     file = write("[space]\ncells = [6, 5, 4]\n[time]\nend = 1\n[integrator]\nrtol = 1e-6\n")
     given = ["integrator.dt=0.02", "integrator.kind=strang", "integrator.diffusion=jacobi"]

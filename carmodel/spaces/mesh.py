@@ -3,7 +3,7 @@
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -33,10 +33,11 @@ def grid_mesh(cells: Sequence[int], lengths: Sequence[float]) -> Any:
     return fipy.Grid3D(nx=nx, ny=ny, nz=nz, dx=dx, dy=dy, dz=dz)
 
 
-def gmsh_mesh(path: Path) -> Any:
+def gmsh_mesh(path: Path, accept: Callable[[int], None] = lambda cells: None) -> Any:
     """FiPy's mesh of a Gmsh file, `.geo` or `.msh` of any version; Gmsh cuts it for the ranks; collective.
 
-    Curved cells of higher order become straight ones.
+    Curved cells of higher order become straight ones.  `accept` is called with the number of cells before FiPy takes
+    memory for them, on every rank, and may raise InputError on all.
     Raises InputError when the file does more than describe a mesh, Gmsh finds an error in it or takes too long or too
     much memory, or no mesh of solid cells comes of it.
     """
@@ -44,16 +45,17 @@ def gmsh_mesh(path: Path) -> Any:
     # FiPy asks the `gmsh` on the PATH for its version.
     path_with_gmsh = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     with ExitStack() as stack:
-        mesh_file, found = Path(), ""
+        mesh_file, cells, found = Path(), 0, ""
         if comm.rank == 0:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="carmodel-"))
             try:
-                mesh_file, _ = write_cut_mesh(read_mesh_file(path), Path(folder), comm.size)
+                mesh_file, cells = write_cut_mesh(read_mesh_file(path), Path(folder), comm.size)
             except ValueError as error:
                 found = str(error)
-        mesh_file, found = comm.bcast((mesh_file, found))
+        mesh_file, cells, found = comm.bcast((mesh_file, cells, found))
         mesh = None
         if not found:
+            accept(cells)
             # FiPy reads .msh files of version 2 only, in as many parts as there are ranks: as Gmsh has written it.
             try:
                 with environment(PATH=path_with_gmsh):
