@@ -88,9 +88,11 @@ def test_ranks_do_not_change_implicit_taxis(write, tmp_path, kind, scheme):
     """Incomplete LU is of each rank's own rows: other iterates, the same fields."""
     text = CASE.replace('kind = "strang"\n', 'kind = "strang"\n' + POSITIVE.format(scheme))
     case = write(text.replace("[space]", f'[space]\nkind = "{kind}"').replace(', "csv"', ""))
-    for ranks in (1, 3):
-        answer = mpirun(ranks, CARMODEL, "run", case, "--out", tmp_path / str(ranks), "--quiet")
-        assert answer == (0, "", ""), answer
+    answers = [mpirun(n, CARMODEL, "run", case, "--out", tmp_path / str(n), "--quiet") for n in (1, 3)]
+    assert answers[0] == answers[1]
+    assert answers[0].code == 0, answers
+    # H diffuses with sdirk2 in steps that are long for it, and falls below zero.
+    assert answers[0].err.count("\n") == answers[0].err.count("warning: H: ") == (scheme == "sdirk2")
     assert compare(tmp_path / "3", tmp_path / "1").relative_max.max() <= 1e-10
     one, three = (RunDirectory(tmp_path / n) for n in ("1", "3"))
     assert three.manifest["linear_solvers"]["C"] == "gmres + bjacobi"
