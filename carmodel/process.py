@@ -168,9 +168,12 @@ def caught_signals() -> Iterator[list[int]]:
 
 
 def _say(text: str) -> None:
-    with suppress(OSError):  # nobody reads it
-        if text:
-            print(*map(printable, text.split("\n")), sep="\n", file=sys.stderr, flush=True)
+    if text:
+        lines = [printable(line) + "\n" for line in text.split("\n")]
+        with suppress(OSError):  # nobody reads it
+            # In one piece: other ranks and mpirun write there as well.
+            sys.stderr.write("".join(lines))
+            sys.stderr.flush()
 
 
 def _abort(code: int, text: str) -> NoReturn:
