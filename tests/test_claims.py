@@ -480,7 +480,10 @@ def test_other_settings_have_a_folder_of_their_own():
         ),
         ("initial.tumour={shape='layer', from=0.1, to=0.4}", "initial.tumour.shape = 'layer'"),
         ("output.formats=[]", "output.formats = []"),
-        ("parameters.D_C={mask='no.vti'}", "no.vti': no such file; accepted: a VTK image (.vti) with cell data 'D_C'"),
+        (
+            "parameters.D_C={mask='no.vti'}",
+            "no.vti': no such file; accepted: a VTK image (.vti, .pvti) with cell data 'D_C'",
+        ),
         ("output.line.axis=y", "output.line.axis = 'y'; accepted for the paper's statements: 'x'"),
         ("output.line.through=[0.1,0.1]", "output.line.through = (0.1, 0.1)"),
     ],
