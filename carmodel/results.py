@@ -196,15 +196,23 @@ class RunDirectory:
     @property
     def whole_series(self) -> dict[str, Array]:
         """`series` of a finished run.  Raises InputError where some of it is cut off."""
-        return self._whole("series.csv", self.series)
+        series = self.series
+        self._check_whole("series.csv", series)
+        return series
 
     @property
     def whole_line(self) -> dict[str, Array]:
-        """`line` of a finished run.  Raises InputError where some of it is cut off."""
-        return self._whole("line.csv", self.line)
+        """`line` of a finished run, nan at points outside a mesh.  Raises InputError where some of it is cut off."""
+        line = self.line
+        if self.manifest["grid"]["kind"] == "mesh":
+            inside = ~np.isnan([line[field] for field in FIELDS]).all(axis=(0, 1))
+            self._check_whole("line.csv", line | {field: line[field][:, inside] for field in FIELDS})
+        else:
+            self._check_whole("line.csv", line)
+        return line
 
-    def _whole(self, name: str, columns: dict[str, Array]) -> dict[str, Array]:
-        """Columns whose times go from 0 to the end of the run: what is cut off is neither judged nor drawn."""
+    def _check_whole(self, name: str, columns: dict[str, Array]) -> None:
+        """Raise InputError unless the numbers are finite and the times go from 0 to the end of the run."""
         t, end = columns["t"], self.settings["time"]["end"]
         if not all((np.abs(column) <= LARGEST).all() for column in columns.values()):
             raise InputError(f"{self.folder / name}: is damaged; accepted: finite numbers up to {LARGEST:g}")
@@ -212,7 +220,6 @@ class RunDirectory:
             raise InputError(
                 f"{self.folder / name}: is damaged; accepted: times that grow from 0 to {end:g}, the run's end"
             )
-        return columns
 
     @property
     def volumes(self) -> Volumes:

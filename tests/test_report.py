@@ -158,6 +158,28 @@ def test_means_are_of_what_the_run_has(paper_runs, tmp_path):
     assert "Box means" not in page
 
 
+@pytest.mark.parametrize("kind", ["mesh", "box"])
+@pytest.mark.parametrize("times", [slice(None), slice(-1, None)])
+def test_nan_is_accepted_only_where_a_line_is_outside_a_mesh(paper_runs, tmp_path, kind, times):
+    folder = shutil.copytree(paper_runs / "3.4-combination", tmp_path / "run")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["grid"] |= {"kind": kind}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    line = RunDirectory(folder).line
+    for field in FIELDS:
+        line[field][times, :3] = np.nan
+    columns = np.meshgrid(line["t"], line["s"], indexing="ij") + [line[field] for field in FIELDS]
+    rows = np.column_stack([column.ravel() for column in columns])
+    header = ",".join(("t", "s", *FIELDS))
+    np.savetxt(folder / "line.csv", rows, "%r", ",", header=header, comments="")
+    if kind == "mesh" and times == slice(None):
+        assert np.isnan(RunDirectory(folder).whole_line["C"]).sum() == 3 * len(line["t"])
+        assert "Mesh means" in report.page(folder, [], solid=False)
+    else:
+        with pytest.raises(InputError, match=r"line\.csv: is damaged"):
+            report.page(folder, [], solid=False)
+
+
 def test_experiments_page_says_what_was_found(pages, paper_runs):
     page = Page(pages["experiments"])
     words = " ".join(" ".join(page.words).split())
