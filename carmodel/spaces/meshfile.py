@@ -14,7 +14,7 @@ from .geo import checked_script
 from .msh import announced_elements
 
 #: Largest script that is read, in bytes.
-LARGEST_SCRIPT = 10_000_000
+LARGEST_SCRIPT = 4_000_000
 
 #: Seconds that Gmsh may take, and the share of the memory that is left on the machine.
 SECONDS, SHARE = 600.0, 0.8
@@ -129,7 +129,7 @@ def _run_gmsh(arguments: list[str], folder: Path) -> None:
     with said.open(encoding="utf-8", errors="replace") as lines:
         # What Gmsh complains of, it leaves out, and goes on.
         found = next((line for line in lines if line.startswith("Error") or "bad_alloc" in line), "")
-    if "bad_alloc" in found or "memory" in found.lower():
+    if "bad_alloc" in found or "Out of memory" in found:
         raise ValueError(f"Gmsh needs more than the {in_words(memory)} of memory it may take here")
     if found:
         raise ValueError(found.removeprefix("Error").strip(" :\n"))
