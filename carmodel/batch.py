@@ -20,6 +20,7 @@ from .errors import InputError, NumericsError
 from .launch import OUTPUTS
 from .locks import hold
 from .messages import one_line, printable
+from .process import signals_handled
 from .results import RunDirectory, is_run_directory
 from .runfile import load
 from .scenario import Scenario
@@ -61,7 +62,7 @@ def make(runs: Mapping[str, Scenario], folder: Path, jobs: int, quiet: bool = Fa
 
 @contextmanager
 def _refusing(how: str, folder: Path) -> Iterator[None]:
-    """Make a folder that cannot be `how`, "read" or "written", the user's to mend."""
+    """Raise InputError for an OSError inside: the folder cannot be `how`, "read" or "written"."""
     try:
         yield
     except OSError as error:
@@ -172,7 +173,7 @@ class Batch:
     def make(self, jobs: int) -> None:
         """Make all, at most `jobs` at once."""
         with ExitStack() as stack:
-            stack.enter_context(self._signals())
+            stack.enter_context(signals_handled((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), self._note_signal))
             stack.callback(self._stop)
             if not self._quiet and sys.stderr.isatty():
                 label, unit = TextColumn("{task.description}", markup=False), TextColumn("{task.fields[unit]}")
@@ -241,16 +242,5 @@ class Batch:
         for job in self._running:
             job.process.wait()
 
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        def note(number: int, _frame: object) -> None:
-            self._signal = number
-
-        heard = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        # What is ignored already, as nohup does with SIGHUP, stays so.
-        before = {number: signal.signal(number, note) for number in heard if signal.getsignal(number) != signal.SIG_IGN}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    def _note_signal(self, number: int, _frame: object) -> None:
+        self._signal = number

@@ -4,10 +4,11 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from math import inf
 from time import monotonic, perf_counter, sleep
+from types import FrameType
 from typing import NoReturn, TypeVar
 
 from .errors import InputError, NumericsError
@@ -157,14 +158,22 @@ def caught_signals() -> Iterator[list[int]]:
         first = min(first, perf_counter())
         received.append(number)
 
-    heard = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
-    # What is ignored already, as nohup does with SIGHUP, stays so.
-    before = {number: signal.signal(number, note) for number in heard if signal.getsignal(number) != signal.SIG_IGN}
-    try:
+    with signals_handled((signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1), note):
         yield received
+
+
+@contextmanager
+def signals_handled(numbers: Iterable[int], handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Have signals handled in another way; the handlers of before are put back at the end.
+
+    What is ignored already, as nohup does with SIGHUP, stays so.
+    """
+    before = {n: signal.signal(n, handler) for n in numbers if signal.getsignal(n) != signal.SIG_IGN}
+    try:
+        yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, usual in before.items():
+            signal.signal(number, usual)
 
 
 def _say(text: str) -> None:
