@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InputError
-from .files import LINE, TABLE, open_regular
+from .files import LINE_CHARACTERS, TABLE_BYTES, open_regular
 from .memory import available, in_words
 
 Array = NDArray[np.float64]
@@ -53,7 +53,7 @@ def read_first(path: Path, name: str) -> float:
 
 
 def _text(path: Path) -> TextIO:
-    return TextIOWrapper(open_regular(path, TABLE), encoding="ascii", newline="")
+    return TextIOWrapper(open_regular(path, TABLE_BYTES), encoding="ascii", newline="")
 
 
 def _header(lines: Iterator[str]) -> list[str]:
@@ -62,9 +62,9 @@ def _header(lines: Iterator[str]) -> list[str]:
 
 def _lines(file: TextIO, *, whole: bool) -> Iterator[str]:
     """The lines of a file; `whole`: those with an end only."""
-    while line := file.readline(LINE):
-        if len(line) == LINE:
-            raise ValueError(f"a line of more than {LINE} characters")
+    while line := file.readline(LINE_CHARACTERS):
+        if len(line) == LINE_CHARACTERS:
+            raise ValueError(f"a line of more than {LINE_CHARACTERS} characters")
         if line.endswith("\n") or not whole:
             yield line
 

@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from .files import JSON, RUN_FILE, read_text
+from .files import JSON_BYTES, RUN_FILE_BYTES, read_text
 
 #: Tables and lists in one another, and parts of a key.
 DEEPEST = 24
@@ -22,7 +22,7 @@ MOST_VALUES = {"run file": 250_000, "JSON": 1_000_000}
 _LONG_KEY = re.compile(rf"""(?<![\w-])(?:(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){{{DEEPEST}}}""", re.ASCII)
 
 
-def read_toml(path: Path, most: int = RUN_FILE) -> tuple[dict[str, Any], int]:
+def read_toml(path: Path, most: int = RUN_FILE_BYTES) -> tuple[dict[str, Any], int]:
     """The tables of a TOML file of at most `most` bytes, and how many it has.
 
     Raises ValueError that says what is wrong with it.
@@ -45,20 +45,20 @@ def parse_toml(text: str, what: str = "file") -> dict[str, Any]:
     return tables
 
 
-def read_json(path: Path, most: int = JSON) -> Any:
+def read_json(path: Path, most: int = JSON_BYTES) -> Any:
     """What a JSON file of at most `most` bytes says.
 
     Raises ValueError that says what is wrong with it.
     """
     text = read_text(path, most)
     try:
-        told = json.loads(text)
+        tree = json.loads(text)
     except RecursionError:
         raise ValueError(f"not JSON: lists or tables more than {DEEPEST} deep") from None
     except ValueError as error:
         raise ValueError(f"not JSON: {error}") from None
-    check(told, MOST_VALUES["JSON"])
-    return told
+    check(tree, MOST_VALUES["JSON"])
+    return tree
 
 
 def check(tree: object, most: int) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from .files import VOLUME, open_regular
+from .files import VOLUME_BYTES, open_regular
 from .memory import available, in_words
 
 #: Arrays in a file, and bytes of its list of them.
@@ -32,7 +32,7 @@ def read_arrays(path: Path, *names: str) -> list[NDArray[np.float64]]:
 
     Raises ValueError that says what is wrong with the file.
     """
-    with open_regular(path, VOLUME) as file:
+    with open_regular(path, VOLUME_BYTES) as file:
         _check_list(file)
         try:
             with zipfile.ZipFile(file) as members, warnings.catch_warnings():

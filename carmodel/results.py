@@ -13,7 +13,7 @@ from . import FIELDS
 from .csvfile import read_columns
 from .documents import read_json
 from .errors import InputError
-from .files import TABLE, open_regular
+from .files import TABLE_BYTES, open_regular
 from .locks import is_held
 from .parameters import TABLE_1, Entry
 from .runfile import load
@@ -153,7 +153,7 @@ class RunDirectory:
         """What is not whole, a line each: `series` and `line` leave the end of such a table out."""
         found = []
         for name in ("series.csv", "line.csv"):
-            with suppress(OSError, ValueError), open_regular(self.folder / name, TABLE) as file:
+            with suppress(OSError, ValueError), open_regular(self.folder / name, TABLE_BYTES) as file:
                 if file.seek(0, os.SEEK_END) and file.seek(-1, os.SEEK_END) and file.read(1) != b"\n":
                     found.append(f"{name}: its last row is incomplete and left out")
         with suppress(InputError):

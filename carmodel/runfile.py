@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from . import FIELDS
 from .documents import DEEPEST, parse_toml, read_toml
 from .errors import InputError
-from .files import RUN_FILE
+from .files import RUN_FILE_BYTES
 from .scenario import Scenario
 
 #: Run files on top of one another; far more than anyone means.
@@ -44,7 +44,7 @@ def read(path: Path | None) -> dict[str, Any]:
 
     Raises InputError where they cannot be read.
     """
-    return _read(path, (), RUN_FILE) if path else merged({}, WITHOUT_FILE)
+    return _read(path, (), RUN_FILE_BYTES) if path else merged({}, WITHOUT_FILE)
 
 
 def changed(overrides: Iterable[str]) -> dict[str, Any]:

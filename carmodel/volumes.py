@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from . import FIELDS
 from .csvfile import read_columns, read_first
 from .errors import InputError
-from .files import INDEX, open_regular
+from .files import INDEX_BYTES, open_regular
 from .npzfile import read_arrays
 from .vtkfile import read_vtk
 from .vtkheader import inside
@@ -78,7 +78,7 @@ def _alike(
 def saved_files(index: Path) -> tuple[list[float], list[Path]]:
     """Times and files of a ParaView collection.  Raises InputError where it is none."""
     try:
-        with open_regular(index, INDEX) as file:
+        with open_regular(index, INDEX_BYTES) as file:
             root = parse(file)
         entries = [entry for collection in root.all("Collection") for entry in collection.all("DataSet")]
         times = [float(entry.attributes["timestep"]) for entry in entries]

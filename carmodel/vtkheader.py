@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .files import INDEX, VOLUME, open_regular
+from .files import INDEX_BYTES, VOLUME_BYTES, open_regular
 from .memory import available, in_words
 from .vtkdata import COMPRESSORS, Stored
 from .xmltree import Element, parse
@@ -95,7 +95,7 @@ def inside(folder: Path, name: str) -> Path:
 
 def _read_header(path: Path, kind: str) -> tuple[Header, Extent]:
     """What a `.vti` or `.vtu` holds, and the extent of the image of which it may be a piece."""
-    with open_regular(path, VOLUME) as file:
+    with open_regular(path, VOLUME_BYTES) as file:
         root = parse(file, last="AppendedData")
         storage = _Storage(file, root)
         main = _main(root, kind)
@@ -217,7 +217,7 @@ class _Storage:
 
 def _check_index(path: Path, kind: str) -> int:
     """Bytes of all arrays of a `.pvti` or `.pvtu`, whose pieces are what it says."""
-    with open_regular(path, INDEX) as file:
+    with open_regular(path, INDEX_BYTES) as file:
         main = _main(parse(file), kind)
     groups = ("PPointData", "PCellData", "PPoints")
     _check_parts(main, *groups, "Piece", "PFieldData", "FieldData")

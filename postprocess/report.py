@@ -26,7 +26,7 @@ from panels import Panel, Plate, write_numbers
 from carmodel import FIELDS, __version__
 from carmodel.documents import read_json
 from carmodel.errors import InputError
-from carmodel.files import RUN_FILE, read_text
+from carmodel.files import RUN_FILE_BYTES, read_text
 from carmodel.results import RunDirectory, is_run_directory
 
 #: The run of the experiments that is shown in 3-D.
@@ -226,7 +226,7 @@ def run_page(folder: Path, claims: list[Any], *, solid: bool) -> dict[str, Any]:
         "parameters": parameter_rows(directory),
         "parameters_of": "At the start of the run",
         "provenance": provenance(directory),
-        "run_file": read_text(folder / "run.toml", RUN_FILE),
+        "run_file": read_text(folder / "run.toml", RUN_FILE_BYTES),
     }
 
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from ..files import MESH, open_regular
+from ..files import MESH_BYTES, open_regular
 from ..memory import available, in_words
 from .geo import checked_script
 from .msh import announced_elements
@@ -55,7 +55,7 @@ def read_mesh_file(path: Path) -> MeshFile:
 
     Raises ValueError where it cannot be read, is neither by its content, or does more than describe a mesh.
     """
-    with open_regular(path, MESH) as file:
+    with open_regular(path, MESH_BYTES) as file:
         size = os.fstat(file.fileno()).st_size
         start = file.read(LARGEST_SCRIPT if size <= LARGEST_SCRIPT else 1)
         if start.startswith(b"$"):
