@@ -1,0 +1,40 @@
+"""The layout of the package is the one in CONTRIBUTING.md: imports run one way."""
+
+import ast
+import re
+
+from tests.conftest import ROOT
+
+PACKAGE = ROOT / "carmodel"
+
+
+def rows():
+    """Modules and folders of each row of the table, from above."""
+    lines = (ROOT / "CONTRIBUTING.md").read_text().splitlines()
+    return [re.findall(r"`([\w/]+(?:\.py|/))`", line.split("|")[1]) for line in lines if line.startswith("| `")]
+
+
+def imported(file):
+    """Files of the package that a module imports, inside functions too."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            folder = file.parents[node.level - 1].joinpath(*(node.module or "").split("."))
+            for name in (folder / alias.name for alias in node.names):
+                found = (name.with_suffix(".py"), folder.with_suffix(".py"), folder / "__init__.py")
+                yield next(path for path in found if path.is_file())
+
+
+def test_each_module_has_its_row_and_imports_from_no_row_below():
+    numbers = {place: n for n, row in enumerate(rows()) for place in row}
+    files = {str(file.relative_to(PACKAGE)): file for file in PACKAGE.rglob("*.py")}
+    files.pop("__init__.py")
+
+    def row(name):
+        return numbers.pop(name, None) if "/" not in name else numbers.get(name.split("/")[0] + "/")
+
+    of = {name: row(name) for name in files}
+    assert [name for name, number in of.items() if number is None] == []
+    assert [place for place in numbers if not (PACKAGE / place).is_dir()] == []  # no row for what is gone
+    edges = [(name, str(path.relative_to(PACKAGE))) for name, file in files.items() for path in imported(file)]
+    assert len(edges) > 200
+    assert [f"{one} imports {other}" for one, other in edges if of.get(other, 0) > of[one]] == []
