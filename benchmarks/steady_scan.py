@@ -17,8 +17,8 @@ def main() -> int:
     for case in CASES:
         counts, complaints = compared(case, sets, seed=11, starts=4)
         disagree += len(complaints)
-        told = ", ".join(f"{number} {what}" for what, number in counts.items())
-        print(f"{case}: {told}, {len(complaints)} differences", *complaints, sep="\n", flush=True)
+        text = ", ".join(f"{number} {what}" for what, number in counts.items())
+        print(f"{case}: {text}, {len(complaints)} differences", *complaints, sep="\n", flush=True)
     return 1 if disagree else 0
 
 

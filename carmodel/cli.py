@@ -96,7 +96,7 @@ def sweep(
 @app.command()
 def check(file: RunFile, overrides: Overrides = None) -> None:
     """Validate a run file and print it with every default, or the axes and runs of a sweep; run nothing."""
-    from .footprint import cells_of, check_fits, told
+    from .footprint import cells_of, check_fits, memory_comment
     from .images import check_files
     from .initial import density_warning
     from .sweep import axes_and_runs
@@ -114,7 +114,7 @@ def check(file: RunFile, overrides: Overrides = None) -> None:
     for warning in warnings:  # alike in many runs of a sweep
         print(warning, file=sys.stderr)
     if not axes:
-        print(told(scenario) + scenario.toml(), end="")
+        print(memory_comment(scenario) + scenario.toml(), end="")
         return
     for key, labels in axes.items():
         print(printable(f"{key}: {', '.join(labels)}"))

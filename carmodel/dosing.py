@@ -48,9 +48,9 @@ class Event:
 
     def record(self) -> dict[str, Any]:
         """What happened, for the manifest."""
-        told = self.change.model_dump(by_alias=True, exclude_none=True, exclude_defaults=not self.is_infusion)
+        change = self.change.model_dump(by_alias=True, exclude_none=True, exclude_defaults=not self.is_infusion)
         kind = "infusion" if self.is_infusion else "intervention"
-        record = {"event": kind} | told | {"time": self.time}
+        record = {"event": kind} | change | {"time": self.time}
         return record | {"amount": self.amount} if self.is_infusion else record
 
 

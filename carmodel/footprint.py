@@ -58,7 +58,7 @@ def check_fits(scenario: Scenario, cells: int, processes: int = 1, share: float 
     )
 
 
-def told(scenario: Scenario) -> str:
+def memory_comment(scenario: Scenario) -> str:
     """A comment for the head of a run file: cells, and how much memory they take; "" of a Gmsh file."""
     if not (cells := cells_of(scenario)):
         return ""

@@ -66,8 +66,8 @@ class NamedImage:
         if not self.ignore_geometry and not _lies_at(image, cells, walls):
             key = ".".join(self.key.split(".")[:2])
             raise self._refused(
-                f"lies at {_in_words(np.reshape(image.bounds, (3, 2)))}",
-                f"the box's {_in_words(walls)} cm, or {key} with ignore_geometry = true",
+                f"lies at {_region(np.reshape(image.bounds, (3, 2)))}",
+                f"the box's {_region(walls)} cm, or {key} with ignore_geometry = true",
             )
         return values
 
@@ -93,9 +93,7 @@ class NamedImage:
             for centre, low, h in zip(space.centres, image.bounds[::2], image.spacing, strict=True)
         ]
         if any((i < 0).any() or (i >= n).any() for i, n in zip(places, reversed(values.shape), strict=True)):
-            raise self._refused(
-                f"covers {_in_words(np.reshape(image.bounds, (3, 2)))}", "an image that covers the mesh"
-            )
+            raise self._refused(f"covers {_region(np.reshape(image.bounds, (3, 2)))}", "an image that covers the mesh")
         own = values[tuple(reversed(places))]
         return own
 
@@ -149,5 +147,5 @@ def _is_upright(image: Any) -> bool:
     return bool(image.GetDirectionMatrix().IsIdentity())
 
 
-def _in_words(bounds: Any) -> str:
+def _region(bounds: Any) -> str:
     return " x ".join(f"{low:.6g}..{high:.6g}" for low, high in bounds)

@@ -242,11 +242,11 @@ def _settle_edges(function: Callable[[Interval], Interval], found: Zeros, low: f
     found.brackets = _joined(found.brackets, operator.lt)
 
 
-def _joined(pieces: list[tuple[float, float]], meet: Callable[[float, float], bool]) -> list[tuple[float, float]]:
-    """Intervals in growing order; those of which the next begin and the last end `meet` as one."""
+def _joined(pieces: list[tuple[float, float]], touch: Callable[[float, float], bool]) -> list[tuple[float, float]]:
+    """Intervals in growing order; those of which the next begin and the last end `touch` as one."""
     joined: list[tuple[float, float]] = []
     for low, high in sorted(pieces):
-        if joined and meet(low, joined[-1][1]):
+        if joined and touch(low, joined[-1][1]):
             low, last = joined.pop()
             high = max(high, last)
         joined.append((low, high))

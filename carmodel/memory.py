@@ -1,4 +1,4 @@
-"""How much memory this machine has left, and how much a run will take."""
+"""How much memory this machine has left."""
 
 import resource
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from pathlib import Path
 
 PROC, CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 
-#: What is taken to be there where the machine does not say.
+#: Bytes assumed to be left on a machine that does not say.
 UNKNOWN = 8 << 30
 
 

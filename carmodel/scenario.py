@@ -188,7 +188,7 @@ def _usual_shapes(space: object, unit: float) -> dict[str, dict[str, Any]]:
         space = {key: space[key] for key in keys & space.keys()}
     try:
         box = Box.model_validate(space)
-    except ValidationError:  # the cells of a Gmsh file, or wrong, which is told elsewhere
+    except ValidationError:  # the cells of a Gmsh file, or wrong, which `Scenario` reports
         return {"tumour": tumour, "cart": cart}
     h = [(high - low) / n for (low, high), n in zip(box.walls, box.cells, strict=True)]
     # From the middle of the box to the next centre of a cell.
@@ -232,7 +232,7 @@ class Integrator(Table):
 
     @model_validator(mode="before")
     @classmethod
-    def _the_paper_s_scheme_has_its_taxis(cls, table: object) -> object:
+    def _default_taxis(cls, table: object) -> object:
         """Central where nothing else is asked for; `imex` and "mprk22" promise what needs a positive one."""
         if not isinstance(table, Mapping) or "taxis" in table:
             return table

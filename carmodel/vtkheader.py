@@ -128,9 +128,9 @@ class _Storage:
     """How a file stores its arrays."""
 
     def __init__(self, file: BinaryIO, root: Element) -> None:
-        told = root.attributes
-        self._file, self._compressor = file, told.get("compressor")
-        order, word = told.get("byte_order"), told.get("header_type", "UInt32")
+        attributes = root.attributes
+        self._file, self._compressor = file, attributes.get("compressor")
+        order, word = attributes.get("byte_order"), attributes.get("header_type", "UInt32")
         if self._compressor not in COMPRESSORS:
             raise ValueError("is compressed; accepted: by zlib, by LZ4 or not at all")
         if order not in ("LittleEndian", "BigEndian") or word not in ("UInt32", "UInt64"):
@@ -224,7 +224,7 @@ def _check_index(path: Path, kind: str) -> int:
     if main.all("PFieldData") or main.all("FieldData"):
         raise ValueError("has data of no cells or points in an index")
     _count(main, "GhostLevel", 0)
-    told = {
+    arrays = {
         (group[1:], name): (part.attributes.get("type"), _count(part, "NumberOfComponents", 1))
         for group in groups
         for name, part in _arrays(main, group).items()
@@ -240,7 +240,7 @@ def _check_index(path: Path, kind: str) -> int:
             header, _ = _read_header(file_name, kind[1:])
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
-        for key, (type_, components) in told.items():
+        for key, (type_, components) in arrays.items():
             array = header.arrays.get(key)
             if array is None or (array.type, array.components) != (type_, components):
                 raise ValueError(f"{name}: has no such {key[0]} '{key[1]}' as the index says")

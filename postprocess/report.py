@@ -167,16 +167,16 @@ def provenance(run: RunDirectory) -> list[tuple[str, list[tuple[str, Any]]]]:
 def event_rows(run: RunDirectory) -> list[dict[str, str]]:
     """Infusions and interventions that happened."""
 
-    def told(value: Any) -> str:
+    def words(value: Any) -> str:
         if isinstance(value, dict):
-            return ", ".join(f"{key} {told(part)}" for key, part in value.items())
+            return ", ".join(f"{key} {words(part)}" for key, part in value.items())
         return number(value, 6) if isinstance(value, float) else str(value)
 
     return [
         {
             "time": number(event["time"]),
             "what": event["event"],
-            "how": "; ".join(f"{key}: {told(value)}" for key, value in event.items() if key not in ("event", "time")),
+            "how": "; ".join(f"{key}: {words(value)}" for key, value in event.items() if key not in ("event", "time")),
         }
         for event in run.manifest["events"]
     ]
@@ -278,7 +278,7 @@ def read_claims(file: Path) -> list[tuple[str, list[dict[str, Any]]]]:
     Raises InputError where the file is something else.
     """
     try:
-        told = read_json(file)
+        verdicts = read_json(file)
         rows = [
             {
                 "number": str(row["number"]),
@@ -286,7 +286,7 @@ def read_claims(file: Path) -> list[tuple[str, list[dict[str, Any]]]]:
                 "holds": bool(row["holds"]),
                 "conditions": [condition_text(c) for c in row["conditions"]],
             }
-            for row in told["statements"]
+            for row in verdicts["statements"]
         ]
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{file}: not what carmodel claims --json writes: {type(error).__name__}: {error}") from None
@@ -305,7 +305,7 @@ def condition_text(condition: dict[str, Any]) -> str:
 
 def page(folder: Path, claims: list[Any], *, solid: bool = True) -> str:
     """The whole page of a run directory or a folder of them."""
-    told = (run_page if is_run_directory(folder) else experiments_page)(folder, claims, solid=solid)
+    content = (run_page if is_run_directory(folder) else experiments_page)(folder, claims, solid=solid)
     sections = [
         (key, name)
         for key, name in (
@@ -313,7 +313,7 @@ def page(folder: Path, claims: list[Any], *, solid: bool = True) -> str:
             ("events", "Infusions and interventions"), ("budget", "Fields at the end"),
             ("parameters", "Parameters"), ("provenance", "Provenance"),
         )
-        if told[key]
+        if content[key]
     ]  # fmt: skip
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -322,7 +322,7 @@ def page(folder: Path, claims: list[Any], *, solid: bool = True) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html.jinja").render(**told, sections=sections, version=__version__)
+    return environment.get_template("report.html.jinja").render(**content, sections=sections, version=__version__)
 
 
 def main() -> int:

@@ -28,12 +28,12 @@ class ClampingWarning(Observer):
     """Writes each remark on rank 0, again at each tenfold; a quiet run too, or only its manifest would know."""
 
     def __init__(self) -> None:
-        self._told: dict[tuple[str, str], float] = {}
+        self._warned: dict[tuple[str, str], float] = {}
 
     def step(self, run: Simulation) -> None:
         """Look at what there is to remark so far."""
         for what, (value, line) in remarks(run).items():
-            if value > 10.0 * self._told.get(what, 0.0):
-                self._told[what] = value
+            if value > 10.0 * self._warned.get(what, 0.0):
+                self._warned[what] = value
                 if run.space.comm.rank == 0:
                     print(f"warning: {line}", file=sys.stderr, flush=True)

@@ -56,8 +56,8 @@ def read(folder: Path) -> Run:
         rows = [[float(row[f"max_{name}"]) for name in ("TA", "TB", "C")] for row in csv.DictReader(file)]
     unit = ""
     if (folder / "datapackage.json").is_file():
-        told = json.loads((folder / "datapackage.json").read_text(encoding="utf-8"))
-        unit = told["units"]["C"]
+        package = json.loads((folder / "datapackage.json").read_text(encoding="utf-8"))
+        unit = package["units"]["C"]
     return Run(max(a + b for a, b, _ in rows), max(c for *_, c in rows), any(b > 0.0 for _, b, _ in rows), unit)
 
 
