@@ -9,10 +9,10 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from . import __version__
-from .environment import environment
+from .environment import environment, launched_rank
 from .errors import InputError, NumericsError
 from .messages import printable
-from .process import end, launched
+from .process import end
 
 # Typer names only the subclass: UsageError itself is where the Typer at hand keeps click.
 _UsageError: Any = typer.BadParameter.__mro__[1]
@@ -245,7 +245,7 @@ def _check_writable(file: Path) -> None:
 
 
 def _refuse_mpi(command: str) -> None:
-    if launched():
+    if launched_rank():
         raise InputError(f"{command}: starts processes of its own; accepted: without mpirun or srun, with --jobs N")
 
 

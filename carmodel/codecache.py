@@ -17,6 +17,7 @@ from typing import Any
 import numba
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile, UserProvidedCacheLocator
 
+from .environment import launched_rank
 from .messages import one_line
 
 _PACKAGE = Path(__file__).parent
@@ -83,8 +84,7 @@ def _refusal(folder: str) -> str:
 @functools.cache
 def _say(text: str) -> None:
     """Once in a process, and on the first rank only."""
-    ranks = (os.environ.get(name) for name in ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"))
-    if next((rank for rank in ranks if rank), "0") == "0":
+    if launched_rank() in (None, "0"):
         print(one_line(f"warning: compiled code in {text}"), file=sys.stderr, flush=True)
 
 
@@ -93,7 +93,7 @@ class _Damaged(Exception):  # noqa: N818
 
 
 class _Files(IndexDataCacheFile):
-    """The files of one function, each with a checksum behind it, which unpickling does not come to."""
+    """The files of one function, each followed by a checksum; unpickling ends before it."""
 
     def _load_index(self) -> dict[Any, str]:
         try:
@@ -149,7 +149,7 @@ class _Implementation(CompileResultCacheImpl):
 
 
 class CodeCache(FunctionCache):
-    """What numba asks for a function's compiled code, and hands it to: neither raises."""
+    """Compiled code of a function as numba loads and saves it; neither raises."""
 
     _impl_class = _Implementation
 

@@ -35,7 +35,7 @@ def bytes_per_cell(scenario: Scenario) -> float:
 
 
 def cells_of(scenario: Scenario) -> int:
-    """Cells of a box or of FiPy's grid; 0 of a Gmsh file, which does not tell."""
+    """Cells of a box or of FiPy's grid; 0 for a Gmsh file: how many it makes is not known before."""
     return prod(scenario.space.cells or (0,))
 
 
@@ -59,7 +59,7 @@ def check_fits(scenario: Scenario, cells: int, processes: int = 1, share: float 
 
 
 def memory_comment(scenario: Scenario) -> str:
-    """A comment for the head of a run file: cells, and how much memory they take; "" of a Gmsh file."""
+    """A comment for the head of a run file: cells, and how much memory they take; "" for a Gmsh file."""
     if not (cells := cells_of(scenario)):
         return ""
     return f"# {cells} cells, about {in_words(estimate(scenario, cells))} of memory in one process\n"

@@ -22,7 +22,7 @@ NEAR = 0.01
 
 @dataclass(frozen=True)
 class NamedImage:
-    """A file, the array that is wanted of it, the key that names it; whether its geometry counts for nothing."""
+    """A file, the array to read, the key that names it; `ignore_geometry`: it may lie anywhere."""
 
     file: str
     array: str

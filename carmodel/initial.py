@@ -16,7 +16,7 @@ from .spaces import BoxSpace, Space
 
 Array = NDArray[np.float64]
 
-#: Fields that are counted as the carrying capacity is, and what of it they may be without a word.
+#: Fields in the unit of the carrying capacity, and shares of it that are accepted without a warning.
 DENSITIES, USUAL = ("C", "E", "TA", "TB"), (1e-6, 100.0)
 
 

@@ -23,7 +23,7 @@ def hold(path: Path) -> int | None:
 
 
 def is_held(path: Path) -> bool | None:
-    """Whether a process holds the lock; None where that cannot be told, as on file systems without locks."""
+    """Whether a process holds the lock; None where that is unknown, as on file systems without locks."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError:

@@ -1,6 +1,5 @@
 """How a command ends: what it says, with which exit code, and that all ranks end together."""
 
-import os
 import signal
 import sys
 import traceback
@@ -11,21 +10,14 @@ from time import monotonic, perf_counter, sleep
 from types import FrameType
 from typing import NoReturn, TypeVar
 
+from .environment import launched_rank
 from .errors import InputError, NumericsError
 from .messages import one_line, printable
 
 T = TypeVar("T")
 
-#: One of these is set by mpirun, mpiexec or srun in each process they start.
-LAUNCHED = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK")
-
 #: Seconds that a rank with an error waits for the others.  An error that all ranks share reaches all at once.
 PATIENCE = 3.0
-
-
-def launched() -> bool:
-    """Whether mpirun, mpiexec or srun has started this process."""
-    return any(name in os.environ for name in LAUNCHED)
 
 
 def explain(error: BaseException) -> tuple[int, str]:
@@ -63,7 +55,7 @@ def end(error: BaseException | None, code: int = 0) -> int:
     text = ""
     if error is not None:
         code, text = explain(error)
-    if not ("mpi4py.MPI" in sys.modules or launched()):
+    if not ("mpi4py.MPI" in sys.modules or launched_rank()):
         ranks = 1
     else:
         from mpi4py import MPI
@@ -75,7 +67,7 @@ def end(error: BaseException | None, code: int = 0) -> int:
         _say(text)
         return code
     # MPI's own end would wait for all ranks as well.
-    if not all_come(PATIENCE if error else None):
+    if not all_ranks_arrive(PATIENCE if error else None):
         _abort(code, text)
     answers = MPI.COMM_WORLD.allgather((code, text))
     if MPI.COMM_WORLD.rank == 0:
@@ -101,7 +93,7 @@ def ending_together(last_words: Callable[[str], None] = lambda _: None) -> Itera
         try:
             yield stack
         except BaseException as error:
-            if MPI.COMM_WORLD.size > 1 and not all_come(PATIENCE):
+            if MPI.COMM_WORLD.size > 1 and not all_ranks_arrive(PATIENCE):
                 code, text = explain(error)
                 rank = MPI.COMM_WORLD.rank
                 if is_bug(error):
@@ -114,7 +106,7 @@ def ending_together(last_words: Callable[[str], None] = lambda _: None) -> Itera
             raise
 
 
-def all_come(patience: float | None) -> bool:
+def all_ranks_arrive(patience: float | None) -> bool:
     """Whether all ranks call this, too; False after `patience` seconds without them, None being no limit."""
     from mpi4py import MPI
 

@@ -29,7 +29,7 @@ class Integrator(Protocol):
 
     `order` is the order of accuracy in time; `adaptive`: it chooses its steps.  `clamped`, shape (7,), is what clamping
     added to each field so far, summed over this rank's cells.  `negligible` is the share of a field that clamping may
-    have made, and the share of its largest value that it may have been below zero, without a word about it.
+    have made, and the share of its largest value that it may have been below zero, without a warning.
     """
 
     order: int

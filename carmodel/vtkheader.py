@@ -1,4 +1,4 @@
-"""What a VTK XML file says that it holds, held against the file itself before VTK reads it.
+"""Checks what a VTK XML file says about its content against the file itself, before VTK reads it.
 
 VTK believes an extent, a count or the size of a block, and reserves that much memory or writes that far.
 """
