@@ -71,7 +71,8 @@ def _lines(file: TextIO, *, whole: bool) -> Iterator[str]:
 
 def _bounded(lines: Iterator[str]) -> Iterator[str]:
     """The same lines, as long as their numbers fit into memory."""
-    room, left = available() // 2, available() // 16
+    room = available() // 2
+    left = room // 8  # bytes of a number
     for line in lines:
         left -= line.count(",") + 1
         if left < 0:

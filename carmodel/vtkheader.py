@@ -44,7 +44,7 @@ Extent = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Array:
+class ArrayHeader:
     """What an array is: VTK's name of its type, numbers of a tuple, bytes."""
 
     type: str
@@ -56,7 +56,7 @@ class Array:
 class Header:
     """What a file holds: arrays by group (CellData, PointData, Points, ...) and name, and an image's extent."""
 
-    arrays: dict[tuple[str, str], Array]
+    arrays: dict[tuple[str, str], ArrayHeader]
     extent: Extent = ()
 
     @property
@@ -144,7 +144,7 @@ class _Storage:
             if self._encoding not in ("raw", "base64"):
                 raise ValueError("has appended data that are neither raw nor base64")
 
-    def numbers(self, element: Element, tuples: int) -> Array:
+    def numbers(self, element: Element, tuples: int) -> ArrayHeader:
         """Check an array of so many tuples of numbers."""
         kind, components = element.attributes.get("type", ""), _count(element, "NumberOfComponents", 1)
         if kind not in TYPES or not 1 <= components <= MOST_COMPONENTS:
@@ -153,18 +153,18 @@ class _Storage:
         size = values * np.dtype(TYPES[kind]).itemsize
         with _about(element):
             self._stored(element).check(size, values)
-        return Array(kind, components, size)
+        return ArrayHeader(kind, components, size)
 
-    def field(self, element: Element) -> Array:
+    def field(self, element: Element) -> ArrayHeader:
         """Check an array that belongs to no cells or points, of numbers or texts."""
         tuples = _count(element, "NumberOfTuples", 1)
         if element.attributes.get("type") != "String":
             return self.numbers(element, tuples)
         with _about(element):
             self._stored(element).check_texts(tuples * _count(element, "NumberOfComponents", 1), LONGEST_TEXT)
-        return Array("String", 1, LONGEST_TEXT)
+        return ArrayHeader("String", 1, LONGEST_TEXT)
 
-    def cells(self, parts: dict[str, Element], points: int, cells: int) -> dict[tuple[str, str], Array]:
+    def cells(self, parts: dict[str, Element], points: int, cells: int) -> dict[tuple[str, str], ArrayHeader]:
         """Check which corners cells have: VTK goes wherever these numbers say."""
         if set(parts) != {"connectivity", "offsets", "types"}:
             raise ValueError(f"has cells of {', '.join(sorted(parts))[:80]}; accepted: connectivity, offsets, types")

@@ -35,7 +35,7 @@ if [[ -z $hosts && ! " $* " =~ " -"-?(host|hostfile|machinefile|H)" " ]]; then
     export OMPI_MCA_btl_tcp_if_include=${OMPI_MCA_btl_tcp_if_include:-lo}
     # A process that waits for another spins. Where no core is left over, it spins on the one that the other needs,
     # until the kernel takes it away: a run beside a busy program took five times as long. So it offers its core.
-    cores=$(env -u OMP_NUM_THREADS nproc)
+    cores=$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc)
     [[ " $* " =~ " -"-?(n|np|c)" "([0-9]+)" " ]] && ranks=${BASH_REMATCH[2]} || ranks=$cores
     ((ranks < cores)) || export OMPI_MCA_mpi_yield_when_idle=${OMPI_MCA_mpi_yield_when_idle:-1}
 fi
