@@ -138,7 +138,8 @@ def test_run_files_are_taken_or_refused_in_one_line(kind, carmodel, hazards, fuz
             if answer.code and "sweep" not in answer.err:
                 assert_told(carmodel("run", file, "--out", "out"), (kind, case), codes=(2,))
         assert contents(hazards) == before, (kind, case)
-    assert taken > 0 if kind is not hostile else taken < case / 2
+    if case > 20:  # few cases say nothing about shares
+        assert taken > 0 if kind is not hostile else taken < case / 2
 
 
 def test_overrides_are_taken_or_refused_in_one_line(carmodel, hazards, fuzz_count):
