@@ -168,10 +168,10 @@ def test_nan_is_accepted_only_where_a_line_is_outside_a_mesh(paper_runs, tmp_pat
     line = RunDirectory(folder).line
     for field in FIELDS:
         line[field][times, :3] = np.nan
-    columns = np.meshgrid(line["t"], line["s"], indexing="ij") + [line[field] for field in FIELDS]
+    columns = [*np.meshgrid(line["t"], line["s"], indexing="ij"), *(line[field] for field in FIELDS)]
     rows = np.column_stack([column.ravel() for column in columns])
     header = ",".join(("t", "s", *FIELDS))
-    np.savetxt(folder / "line.csv", rows, "%r", ",", header=header, comments="")
+    np.savetxt(folder / "line.csv", rows, "%.17g", ",", header=header, comments="")
     if kind == "mesh" and times == slice(None):
         assert np.isnan(RunDirectory(folder).whole_line["C"]).sum() == 3 * len(line["t"])
         assert "Mesh means" in report.page(folder, [], solid=False)
