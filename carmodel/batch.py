@@ -20,10 +20,10 @@ from .errors import InputError, NumericsError
 from .launch import OUTPUTS
 from .locks import hold
 from .messages import one_line, printable
-from .process import signals_handled
 from .results import RunDirectory, is_run_directory
 from .runfile import load
 from .scenario import Scenario
+from .signals import signals_handled
 
 #: Seconds between looks at the processes.
 PERIOD = 0.2

@@ -251,6 +251,7 @@ def _refuse_mpi(command: str) -> None:
 
 def main() -> NoReturn:
     """Entry point: errors that a user can cause become one line on stderr and an exit code."""
+    _open_closed_streams()
     code, error = 0, None
     # A thread that has done its share of a loop watches for the next loop, by default for milliseconds, and the threads
     # of the cosine transform that come in between must do with the other cores.  OpenMP reads this when it is loaded.
@@ -264,6 +265,13 @@ def main() -> NoReturn:
         # Standard output.  What it still holds would fail again at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(end(error, code))
+
+
+def _open_closed_streams() -> None:
+    """Some daemons start programs without standard streams: the next file opened would take the place of one."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
 
 
 def _command() -> int:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from . import FIELDS, petsc
 from .errors import InputError, NumericsError
 from .footprint import cells_of, check_fits
-from .process import caught_signals, ending_together, together
+from .process import ending_together, together
 from .runfile import load
 from .scenario import Box, Scenario
 from .scenario import Integrator as Choices
+from .signals import caught_signals, held_interrupts
 
 if TYPE_CHECKING:  # PETSc takes its options when it is first imported: not before launch() hands them over
     from .simulation import Integrator
@@ -54,7 +55,18 @@ def _simulate(file: Path, scenario: Scenario, out: Path, began: float, quiet: bo
     """What `launch` does with a scenario; `owned` destroys what is made here."""
     from .dosing import Schedule
     from .initial import density_warning, diffusivity_of_C, initial_state
-    from .output import ClampingWarning, DataPackage, LineProfile, Manifest, Progress, PublishedCsv, Series, VtkVolumes
+
+    with held_interrupts():
+        from .output import (
+            ClampingWarning,
+            DataPackage,
+            LineProfile,
+            Manifest,
+            Progress,
+            PublishedCsv,
+            Series,
+            VtkVolumes,
+        )
     from .simulation import Observer, Simulation
     from .spaces import BoxSpace
     from .units import field_units

@@ -1,13 +1,11 @@
 """How a command ends: what it says, with which exit code, and that all ranks end together."""
 
-import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from math import inf
-from time import monotonic, perf_counter, sleep
-from types import FrameType
+from time import monotonic, sleep
 from typing import NoReturn, TypeVar
 
 from .environment import launched_rank
@@ -131,41 +129,6 @@ def together(action: Callable[[], T]) -> T:
     if complaints := [text for text in MPI.COMM_WORLD.allgather(complaint) if text]:
         raise InputError(complaints[0])
     return result  # type: ignore[return-value]
-
-
-@contextmanager
-def caught_signals() -> Iterator[list[int]]:
-    """The signals that asked to stop, as they come in; handlers are put back at the end.
-
-    One that comes more than a second after the first ends the process at once: mpirun sends its own twice.
-    """
-    received: list[int] = []
-    first = inf
-
-    def note(number: int, _frame: object) -> None:
-        nonlocal first
-        if perf_counter() > first + 1.0:
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-        first = min(first, perf_counter())
-        received.append(number)
-
-    with signals_handled((signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1), note):
-        yield received
-
-
-@contextmanager
-def signals_handled(numbers: Iterable[int], handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Have signals handled in another way; the handlers of before are put back at the end.
-
-    What is ignored already, as nohup does with SIGHUP, stays so.
-    """
-    before = {n: signal.signal(n, handler) for n in numbers if signal.getsignal(n) != signal.SIG_IGN}
-    try:
-        yield
-    finally:
-        for number, usual in before.items():
-            signal.signal(number, usual)
 
 
 def _say(text: str) -> None:

@@ -1,10 +1,12 @@
 """Reads VTK images and grids with VTK's own readers, and says so when they complain."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from .signals import held_interrupts
 from .vtkheader import check_vtk
 
 _READERS = {
@@ -22,12 +24,13 @@ def read_vtk(path: Path) -> Any:
     anything wrong: VTK itself prints its complaints and goes on.
     """
     check_vtk(path)
-    import pyvista  # takes a second to import, and most commands read no image
-    from vtkmodules import vtkIOXML
+    with held_interrupts():
+        import pyvista  # takes a second to import, and most commands read no image
+        from vtkmodules import vtkIOXML
 
     with complaints() as said:
         reader = getattr(vtkIOXML, _READERS.get(path.suffix, _READERS[".vti"]))()
-        reader.SetFileName(str(path))
+        reader.SetFileName(os.fsencode(path))
         reader.Update()
     if said():
         raise ValueError("not a whole VTK file")

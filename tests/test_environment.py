@@ -120,3 +120,28 @@ def test_the_command_line_as_a_module_tells_openmp_how_long_to_wait(write, tmp_p
     )
     assert job.returncode == 0
     assert "GOMP_SPINCOUNT = '10000'" in job.stderr
+
+
+#: Ctrl-C just when VTK's modules begin to load one another.
+INTERRUPTED = """
+import signal, sys
+def interrupt(event, arguments):
+    if event == "import" and arguments[0] == "vtkmodules.vtkCommonCore":
+        signal.raise_signal(signal.SIGINT)
+sys.addaudithook(interrupt)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from carmodel.cli import main
+main()
+"""
+
+
+def test_an_interrupt_while_vtk_is_loaded_waits_for_it(write, tmp_path):
+    arguments = ("run", write(CASE), "--out", tmp_path / "out", "--quiet")
+    job = subprocess.run([sys.executable, "-c", INTERRUPTED, *arguments], capture_output=True, text=True)
+    assert (job.returncode, job.stdout, job.stderr) == (130, "", "interrupted\n")
+
+
+def test_closed_standard_streams_are_those_that_nobody_reads(write):
+    command = f"{sys.executable} -m carmodel check {write(CASE)} <&- >&-"
+    job = subprocess.run(["bash", "-c", command], stderr=subprocess.PIPE, text=True)
+    assert (job.returncode, job.stderr) == (0, "")

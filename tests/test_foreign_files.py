@@ -1,6 +1,7 @@
 """Files that others left where carmodel runs: none is executed, loaded or written through."""
 
 import json
+import os
 import subprocess
 
 import pytest
@@ -65,3 +66,9 @@ def test_a_link_to_nothing_in_the_place_of_an_output_is_refused(carmodel, write,
     assert answer.code == 2
     assert f"holds another run ({name})" in answer.err
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_folder_whose_name_is_in_no_encoding_holds_a_run(carmodel, write, tmp_path):
+    folder = tmp_path / os.fsdecode(b"run\xff")
+    assert carmodel("run", write(CASE), "--out", folder, "--quiet") == (0, "", "")
+    assert carmodel("compare", folder, folder, "--tol", "0").code == 0

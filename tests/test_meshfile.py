@@ -1,8 +1,11 @@
 """Mesh files: what a script may say, what a mesh must hold, and the limits of Gmsh."""
 
 import os
+import signal
 import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -182,3 +185,46 @@ def test_gmsh_has_limits_of_its_own(tmp_path, monkeypatch, script, limits, found
     with pytest.raises(ValueError, match=found):
         write_cut_mesh(read_mesh_file(tmp_path / "a.geo"), folder, 1)
     assert time.monotonic() - began < 60.0
+
+
+STARTS_GMSH = """
+import sys
+from pathlib import Path
+from carmodel.spaces.meshfile import read_mesh_file, write_cut_mesh
+folder = Path(sys.argv[1])
+write_cut_mesh(read_mesh_file(folder / "a.geo"), folder / "work", 1)
+"""
+
+
+def test_gmsh_ends_with_the_process_that_started_it(tmp_path):
+    """However that ends: batch systems kill."""
+    (tmp_path / "a.geo").write_text("For i In {0:1e12}\nx = i;\nEndFor\n")
+    (tmp_path / "work").mkdir()
+    with subprocess.Popen([sys.executable, "-c", STARTS_GMSH, tmp_path]) as starter:
+        children = Path(f"/proc/{starter.pid}/task/{starter.pid}/children")
+        started = wait_for(lambda: [n for n in children.read_text().split() if is_limited(n)])
+        starter.kill()
+    assert started
+    try:
+        assert wait_for(lambda: not is_alive(*started))
+    finally:
+        if is_alive(*started):
+            os.kill(int(*started), signal.SIGKILL)
+
+
+def wait_for(condition, seconds=30.0):
+    deadline = time.monotonic() + seconds
+    while not (found := condition()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return found
+
+
+def is_limited(process):
+    return "Max cpu time              unlimited" not in Path(f"/proc/{process}/limits").read_text()
+
+
+def is_alive(process):
+    try:
+        return "State:\tZ" not in Path(f"/proc/{process}/status").read_text()
+    except FileNotFoundError:
+        return False

@@ -4,6 +4,7 @@ Boxes are images (`.vti`, `.pvti`), meshes are unstructured grids (`.vtu`, `.pvt
 """
 
 import errno
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -87,10 +88,10 @@ class VtkVolumes(Observer):
 
 def _save(volume: Any, path: Path) -> None:
     """Write whole or not at all.  VTK's writers say in their return value what PyVista's `save` does not ask for."""
-    writer = vtkXMLImageDataWriter() if isinstance(volume, pyvista.ImageData) else vtkXMLUnstructuredGridWriter()
+    writer: Any = vtkXMLImageDataWriter() if isinstance(volume, pyvista.ImageData) else vtkXMLUnstructuredGridWriter()
     writer.SetInputData(volume)
     with replacing(path) as new:
-        writer.SetFileName(new.name)
+        writer.SetFileName(os.fsencode(new.name))  # a name may be in no encoding
         with complaints() as said:
             written = writer.Write()
         if not written or writer.GetErrorCode() or said():

@@ -3,12 +3,18 @@
 MEMORY: bytes it may take; SECONDS: of all its threads; FILE: bytes of the largest file it may write.
 """
 
+import ctypes
 import resource
+import signal
 import sys
 
 import gmsh
 
+#: Linux's prctl(2): a signal for this process when the one that started it has ended.
+PR_SET_PDEATHSIG = 1
+
 if __name__ == "__main__":
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # however that ends, nobody would watch the clock
     limits = (resource.RLIMIT_AS, resource.RLIMIT_CPU, resource.RLIMIT_FSIZE)
     for limit, most in zip(limits, map(int, sys.argv[1:4]), strict=True):
         hard = resource.getrlimit(limit)[1]

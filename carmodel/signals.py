@@ -1,0 +1,56 @@
+"""Signals that ask a process to stop: noted while a run lasts, held back while they would do harm."""
+
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from math import inf
+from time import perf_counter
+from types import FrameType
+
+
+@contextmanager
+def held_interrupts() -> Iterator[None]:
+    """Ctrl-C waits until the block has ended.
+
+    For the first import of VTK: broken off inside, it ends in a crash or in errors of its own.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def caught_signals() -> Iterator[list[int]]:
+    """The signals that asked to stop, as they come in; handlers are put back at the end.
+
+    One that comes more than a second after the first ends the process at once: mpirun sends its own twice.
+    """
+    received: list[int] = []
+    first = inf
+
+    def note(number: int, _frame: object) -> None:
+        nonlocal first
+        if perf_counter() > first + 1.0:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        first = min(first, perf_counter())
+        received.append(number)
+
+    with signals_handled((signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1), note):
+        yield received
+
+
+@contextmanager
+def signals_handled(numbers: Iterable[int], handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Have signals handled in another way; the handlers of before are put back at the end.
+
+    What is ignored already, as nohup does with SIGHUP, stays so.
+    """
+    before = {n: signal.signal(n, handler) for n in numbers if signal.getsignal(n) != signal.SIG_IGN}
+    try:
+        yield
+    finally:
+        for number, usual in before.items():
+            signal.signal(number, usual)
