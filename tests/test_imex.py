@@ -385,7 +385,8 @@ def test_an_intervention_is_the_start_of_a_new_run():
     space.destroy()
 
 
-@pytest.mark.parametrize("grid", ["box", "exponential", "mask", "mesh"])
+# A mask is ARKIMEX on a box, with more to exchange.
+@pytest.mark.parametrize("grid", [pytest.param("box", marks=pytest.mark.slow), "exponential", "mask", "mesh"])
 def test_ranks_do_not_change_the_fields(write, tmp_path, grid):
     text = CASE
     if grid == "mesh":

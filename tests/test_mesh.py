@@ -246,7 +246,8 @@ GRID = "cells = [7, 6, 9]\nlengths = [1.0, 0.9, 0.6]"
 CUBE = f"mesh = '{ROOT / 'tests/data/cube.geo'}'"
 
 
-@pytest.mark.parametrize("space", [GRID, CUBE], ids=["grid", "gmsh"])
+# FiPy's grid on several ranks is in test_mpi.py and test_coupled.py, too.
+@pytest.mark.parametrize("space", [pytest.param(GRID, marks=pytest.mark.slow), CUBE], ids=["grid", "gmsh"])
 def test_ranks_do_not_change_the_fields(write, tmp_path, space):
     case = write(CASE.replace("SPACE", space))
     for ranks in (1, 2, 4):
