@@ -11,8 +11,7 @@ from rich.table import Table
 
 from . import FIELDS
 from .homogeneous import as_fields, jacobian, residual
-from .model import overflow
-from .models.polyakov import Parameters
+from .parameters import Parameters, overflow
 from .scenario import Box, Scenario
 from .stability import (
     CE,

@@ -26,11 +26,8 @@ _PACKAGE = Path(__file__).parent
 _COMPILED = (
     "codecache.py",
     "compiled.py",
-    "model.py",
-    "tuples.py",
-    "reactions.py",
-    "models/polyakov.py",
-    "models/dual_target.py",
+    "parameters.py",
+    "kinetics.py",
     "patankar.py",
     "transport.py",
     "spaces/stencils.py",

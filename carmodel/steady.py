@@ -28,7 +28,7 @@ from scipy.optimize import brentq
 from .errors import InputError
 from .homogeneous import balance, jacobian, residual
 from .intervals import Interval, point, zeros
-from .models.polyakov import Parameters
+from .parameters import Parameters
 
 Array = NDArray[np.float64]
 

@@ -3,7 +3,7 @@
 Each is the normalised set with other values; densities in K_T, time in days.
 """
 
-from carmodel.models.polyakov import PRESETS
+from carmodel.parameters import PRESETS
 
 _P = PRESETS["normalised"]
 

@@ -7,8 +7,7 @@ import pytest
 
 from carmodel import FIELDS
 from carmodel.integrators import Strang
-from carmodel.model import Medium
-from carmodel.models.polyakov import PRESETS
+from carmodel.parameters import PRESETS
 from carmodel.spaces import BoxSpace
 from tests.conftest import ROOT, smooth_state, without_reactions
 
@@ -26,7 +25,7 @@ def test_jacobi_mode_repeats_the_published_program(case, carmodel, tmp_path):
 
 
 def advance(space, p, u, dt, steps, **options):
-    integrator = Strang(space, Medium(p), **options)
+    integrator = Strang(space, p, **options)
     for _ in range(steps):
         integrator.step(u, dt)
     clamped = integrator.clamped.copy()
@@ -139,7 +138,7 @@ def test_implicit_taxis_is_solved_for_only_where_there_is_some():
     space = BoxSpace((6, 5, 4), (1.0, 1.0, 1.0))
     fields = []
     for chi_0, solver in ((0.0, "cosine transform"), (1e-300, "gmres + bjacobi")):
-        integrator = Strang(space, Medium(P._replace(chi_0=chi_0)), reaction="mprk22")
+        integrator = Strang(space, P._replace(chi_0=chi_0), reaction="mprk22")
         u = smooth_state(space)
         integrator.step(u, 0.1)
         assert integrator.figures()["linear_solvers"]["C"] == solver
@@ -162,7 +161,7 @@ def test_implicit_taxis_is_solved_for_only_where_there_is_some():
 def test_what_does_not_go_together_is_refused(options):
     space = BoxSpace((3, 3, 3), (1.0, 1.0, 1.0))
     with pytest.raises(ValueError, match=r"unknown|Jacobi solver"):
-        Strang(space, Medium(P), **options)
+        Strang(space, P, **options)
     space.destroy()
 
 
@@ -178,7 +177,7 @@ def test_what_clamping_adds_after_diffusion_is_counted_too():
 
     space = BoxSpace((5, 4, 3), (1.0, 1.0, 1.0))
     u = smooth_state(space)
-    integrator = Strang(space, Medium(without_reactions()._replace(chi_0=0.0)))
+    integrator = Strang(space, without_reactions()._replace(chi_0=0.0))
     integrator.diffusion.destroy()
     integrator.diffusion = Overshooting()
     before = space.owned(u).copy()
@@ -262,12 +261,12 @@ def test_restarting_with_other_parameters_is_starting_with_them(options):
     space = BoxSpace((6, 5, 4), (1.0, 1.0, 1.0))
     later = P._replace(chi_0=0.3, D_C=0.03, D_H=0.5)
     u = smooth_state(space)
-    changed = Strang(space, Medium(P._replace(chi_0=0.0)), **options)
+    changed = Strang(space, P._replace(chi_0=0.0), **options)
     changed.step(u, 0.1)
     v = u.copy()
-    changed.restart(Medium(later))
+    changed.restart(later, None)
     changed.step(u, 0.1)
-    afresh = Strang(space, Medium(later), **options)
+    afresh = Strang(space, later, **options)
     afresh.step(v, 0.1)
     assert (space.owned(u) == space.owned(v)).all()
     assert changed.diffusion.iterations.min() >= 2

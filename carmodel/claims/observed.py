@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from .. import FIELDS
 from ..errors import InputError
 from ..homogeneous import balance, rates
-from ..models.polyakov import Fields, Parameters, chi_C
+from ..kinetics import chemotactic_sensitivity
+from ..parameters import Parameters
 from ..results import RunDirectory
 from ..runfile import load
 from ..scenario import Scenario
@@ -223,7 +224,7 @@ class ObservedRun:
 
     def taxis_left(self, u: Array) -> Array:
         """chi(A)/chi_0 in each cell."""
-        return np.asarray(chi_C(Fields(*u), self.parameters._replace(chi_0=1.0)))
+        return np.asarray(chemotactic_sensitivity.py_func(u[5], self.parameters._replace(chi_0=1.0)))
 
     # ---- along the central line ----------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
 
+from .. import FIELDS
 from ..errors import NumericsError
 from ..spaces import Space
 
@@ -47,14 +48,14 @@ def measure(space: Space, fields: Array) -> tuple[Array, Array, Array]:
         sums = np.einsum("fi,fi->f", fields, fields)
     extremes = np.concatenate([-fields.min(axis=1), fields.max(axis=1)])
     space.comm.Allreduce(MPI.IN_PLACE, extremes, MPI.MAX)
-    return root_mean_squares(space, sums), -extremes[: len(fields)], extremes[len(fields) :]
+    return root_mean_squares(space, sums), -extremes[: len(FIELDS)], extremes[len(FIELDS) :]
 
 
 class Scale:
     """The size of each field, against which its error is judged: at least `NEGLIGIBLE` of the largest it has been."""
 
-    def __init__(self, fields: int) -> None:
-        self._largest: Array = np.zeros(fields)
+    def __init__(self) -> None:
+        self._largest: Array = np.zeros(len(FIELDS))
 
     def judged(self, sizes: Array, rate: Array, dt: float) -> Array:
         """From the root mean squares of the fields, and of their rates, before a step of dt days, shape (7,) each.
@@ -76,11 +77,11 @@ class Undershoot:
     Peclet numbers above 2).
     """
 
-    def __init__(self, rtol: float, names: tuple[str, ...]) -> None:
-        self._rtol, self._names = rtol, names
+    def __init__(self, rtol: float) -> None:
+        self._rtol = rtol
         self._best = inf
         #: Largest accepted undershoot of each field, relative to its largest value then, shape (7,).
-        self.accepted: Array = np.zeros(len(names))
+        self.accepted: Array = np.zeros(len(FIELDS))
         self.forget()
 
     def forget(self) -> None:
@@ -102,7 +103,7 @@ class Undershoot:
             return True
         if made < SHORTEST:
             what = f"undershoots by {depth:.2g}" if depth < inf else "is no longer finite"
-            raise NumericsError(f"{self._names[int(below.argmax())]} {what} even in a step of {made:.2g} days")
+            raise NumericsError(f"{FIELDS[int(below.argmax())]} {what} even in a step of {made:.2g} days")
         self._best = depth / made
         return False
 
@@ -124,5 +125,5 @@ def relative_undershoot(sizes: Array, least: Array, largest: Array) -> Array:
     Infinite for all if a field is no longer finite.
     """
     if not np.isfinite(sizes).all():
-        return np.full(len(sizes), inf)
+        return np.full(len(FIELDS), inf)
     return np.divide(np.maximum(-least, 0.0), largest, out=1.0 * (least < 0.0), where=largest > 0.0)

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import numpy as np
 
+from .. import FIELDS
 from ..files import replacing
 from ..simulation import Observer, Simulation
 from ..spaces import BoxSpace
 
 FOLDER = "csv"
-COLUMNS = ("t", "i", "j", "k", "x", "y", "z")
+COLUMNS = ("t", "i", "j", "k", "x", "y", "z", *FIELDS)
 
 
 class PublishedCsv(Observer):
@@ -31,9 +32,9 @@ class PublishedCsv(Observer):
             np.savetxt(
                 file,
                 np.column_stack([np.full(len(rows), run.t), rows]),
-                fmt=["%.17g", "%d", "%d", "%d", *["%.17g"] * (3 + len(run.names))],
+                fmt=["%.17g", "%d", "%d", "%d", *["%.17g"] * 10],
                 delimiter=",",
-                header=",".join((*COLUMNS, *run.names)),
+                header=",".join(COLUMNS),
                 comments="",
                 encoding="ascii",
             )
