@@ -16,7 +16,7 @@ from scipy.optimize import differential_evolution
 
 from benchmarks.statements import STATEMENTS
 from carmodel.homogeneous import jacobian
-from carmodel.parameters import PRESETS, TABLE_1, Parameters
+from carmodel.models.polyakov import PRESETS, TABLE_1, Parameters
 from carmodel.sampling import ASSUMED_FACTOR, parameters_at
 from carmodel.stability import growth_rate, leading, linearisation, taxis_threshold
 from carmodel.steady import coexistence, largest_C

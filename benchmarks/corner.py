@@ -5,7 +5,7 @@
 Of the values whose unit both sets share, in the table's order: 0 is the lower end of the range, 1 the upper one.
 """
 
-from carmodel.parameters import PRESETS, TABLE_1, Parameters
+from carmodel.models.polyakov import PRESETS, TABLE_1, Parameters
 
 #: What is called near: a share of the range.
 NEAR = 0.05

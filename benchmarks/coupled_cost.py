@@ -32,6 +32,7 @@ def worker(n: int) -> None:
 
     from carmodel.initial import initial_state
     from carmodel.integrators.coupled import Coupled
+    from carmodel.model import Medium
     from carmodel.runfile import load
     from carmodel.spaces.mesh import MeshSpace, grid_mesh
 
@@ -40,7 +41,7 @@ def worker(n: int) -> None:
     before = peak()
     start = perf_counter()
     space = MeshSpace(grid_mesh((n, n, n), scenario.space.lengths))
-    integrator = Coupled(space, scenario.parameters.values)
+    integrator = Coupled(space, Medium(scenario.parameters.values))
     u = initial_state(scenario.initial, space)
     integrator.step(u, DT)
     made = perf_counter() - start

@@ -38,6 +38,7 @@ def worker(n: int, method: str) -> None:
     petsc.start(by_petsc if method != DEFAULT else ())
     from carmodel.initial import initial_state
     from carmodel.integrators import Exponential, Imex
+    from carmodel.model import Medium
     from carmodel.runfile import load
     from carmodel.spaces import BoxSpace
 
@@ -45,7 +46,7 @@ def worker(n: int, method: str) -> None:
     p = scenario.parameters.values
 
     def make(space: BoxSpace) -> Exponential | Imex:
-        return Exponential(space, p, dt=DT, adapt=False) if method == DEFAULT else Imex(space, p)
+        return Exponential(space, Medium(p), dt=DT, adapt=False) if method == DEFAULT else Imex(space, Medium(p))
 
     small = BoxSpace((8, 8, 8), (1.0, 1.0, 1.0))  # compiles, loads, warms up
     integrator = make(small)

@@ -17,7 +17,8 @@ from carmodel import FIELDS
 from carmodel.initial import initial_state
 from carmodel.integrators import Strang
 from carmodel.linear import JacobiDiffusion, KrylovDiffusion
-from carmodel.parameters import PRESETS
+from carmodel.model import Medium
+from carmodel.models.polyakov import PRESETS
 from carmodel.scenario import Initial
 from carmodel.spaces import BoxSpace
 from tests.oracles import backward_euler_by_cosines
@@ -28,12 +29,12 @@ DT, NODES = 0.01, (40, 40, 40)
 def one_step() -> str:
     """Errors of one step, by field."""
     space = BoxSpace(NODES, (1.0, 1.0, 1.0), nodes_on_boundary=True)
-    D = PRESETS["normalised"].diffusivities
+    D = Medium(PRESETS["normalised"]).numbers
     x, y, z = space.centres
     ball = (x - 0.5) ** 2 + (y - 0.5) ** 2 + (z - 0.5) ** 2 <= 0.25**2
     b = space.zeros(7)
     space.owned(b)[...] = ball + 0.1 * np.random.default_rng(5).random((7, *space.owned_shape))
-    solvers = {"jacobi": JacobiDiffusion(space, D), "ksp": KrylovDiffusion(space, D)}
+    solvers = {"jacobi": JacobiDiffusion(space, D, names=FIELDS), "ksp": KrylovDiffusion(space, D, FIELDS)}
     errors, sweeps = {}, []
     for name, solver in solvers.items():
         u = b.copy()
@@ -68,7 +69,7 @@ def published_scenario() -> str:
             }
         )
         u = initial_state(initial, space)
-        integrator = Strang(space, PRESETS["published_code"], diffusion=solver)
+        integrator = Strang(space, Medium(PRESETS["published_code"]), diffusion=solver)
         for _ in range(20):
             integrator.step(u, DT)
         _, least, largest = space.sum_min_max(u)

@@ -10,7 +10,7 @@ from time import perf_counter
 
 import numpy as np
 
-from carmodel import linear
+from carmodel import FIELDS, linear
 from carmodel.linear import KrylovDiffusion
 from carmodel.petsc import PETSc
 from carmodel.spaces.mesh import MeshSpace, grid_mesh
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 def solve(space: MeshSpace, number: float, multigrid: bool) -> tuple[float, int]:
     """Seconds and iterations of one solve of a sharp ball, set-up excluded, best of three."""
     linear.MULTIGRID_FROM = 0.0 if multigrid else np.inf
-    solver = KrylovDiffusion(space, [number / round(space.n_cells ** (1 / 3)) ** 2] + [0.0] * 6)
+    solver = KrylovDiffusion(space, [number / round(space.n_cells ** (1 / 3)) ** 2] + [0.0] * 6, FIELDS)
     x, y, z = space.centres
     u = space.zeros(7)
     best = np.inf

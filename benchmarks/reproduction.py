@@ -21,7 +21,7 @@ from carmodel import FIELDS, batch, claims
 from carmodel.claims.observed import FRONT
 from carmodel.claims.statement import Verdict
 from carmodel.errors import InputError, NumericsError
-from carmodel.parameters import PRESETS, TABLE_1
+from carmodel.models.polyakov import PRESETS, TABLE_1
 from carmodel.results import RunDirectory
 from carmodel.scenario import Scenario
 from carmodel.steady import growth_roots, steady_states

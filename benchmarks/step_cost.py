@@ -55,8 +55,9 @@ def worker() -> None:
 
     from carmodel.initial import initial_state
     from carmodel.integrators import Strang
+    from carmodel.model import Medium
+    from carmodel.models.polyakov import PRESETS
     from carmodel.output import Series, VtkVolumes
-    from carmodel.parameters import PRESETS
     from carmodel.scenario import Initial
     from carmodel.simulation import Observer, Simulation
     from carmodel.spaces import BoxSpace
@@ -74,7 +75,7 @@ def worker() -> None:
     for n, steps in CASES:
         for diffusion in ("jacobi", "ksp"):
             space = BoxSpace((n, n, n), (1.0, 1.0, 1.0))
-            integrator = Strang(space, PRESETS["normalised"], diffusion=diffusion)
+            integrator = Strang(space, Medium(PRESETS["normalised"]), diffusion=diffusion)
             u = initial_state(Initial(), space)
             integrator.step(u, DT)
             clock = Clock()

@@ -14,6 +14,7 @@ import numpy as np
 
 from carmodel.initial import initial_state
 from carmodel.integrators import Exponential
+from carmodel.model import Medium
 from carmodel.runfile import load
 from carmodel.spaces import BoxSpace
 from carmodel.transport import TAXIS_SCHEMES
@@ -33,7 +34,8 @@ Array = np.ndarray
 def state_at_end(n: int, taxis: str, rtol: float, clamp: bool = True) -> tuple[Array, int, Exponential]:
     """The state as (7, n, n, n), the number of steps, and the integrator with its counts."""
     space = BoxSpace((n, n, n), SCENARIO.space.lengths)
-    u, integrator = initial_state(SCENARIO.initial, space), Exponential(space, P, taxis=taxis, rtol=rtol, clamp=clamp)
+    u = initial_state(SCENARIO.initial, space)
+    integrator = Exponential(space, Medium(P), taxis=taxis, rtol=rtol, clamp=clamp)
     t, steps = 0.0, 0
     while t < END:
         made = integrator.step(u, END - t)
@@ -79,8 +81,8 @@ def errors_in_space() -> str:
 def costs() -> str:
     """Least CPU times of a step and of its explicit part, those of `central` being 1."""
     space = BoxSpace((TIMED, TIMED, TIMED), SCENARIO.space.lengths)
-    start, rate, D_C = initial_state(SCENARIO.initial, space), np.zeros((7, space.n_owned)), space.zeros() + P.D_C
-    integrators = {taxis: Exponential(space, P, taxis=taxis, dt=0.05, adapt=False) for taxis in TAXIS_SCHEMES}
+    start, rate, medium = initial_state(SCENARIO.initial, space), np.zeros((7, space.n_owned)), Medium(P)
+    integrators = {taxis: Exponential(space, medium, taxis=taxis, dt=0.05, adapt=False) for taxis in TAXIS_SCHEMES}
     integrators["hybrid"].step(start, 0.05)
     space.exchange(start, range(7))
     least = {(what, taxis): np.inf for what in ("reactions and taxis", "a step") for taxis in TAXIS_SCHEMES}
@@ -91,7 +93,7 @@ def costs() -> str:
     for _ in range(15):
         for taxis, integrator in integrators.items():
             began = process_time()
-            space.explicit_rate(start, rate, parameters=P, taxis=taxis, D_C=D_C)
+            space.explicit_rate(start, rate, medium, taxis)
             take(("reactions and taxis", taxis), began)
             u = start.copy()
             integrator.step(u, 0.05)  # the first from a new state begins with another evaluation

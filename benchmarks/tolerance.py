@@ -16,7 +16,8 @@ from petsc4py import PETSc
 
 from carmodel.initial import initial_state
 from carmodel.integrators import Exponential, Imex
-from carmodel.parameters import Parameters
+from carmodel.model import Medium
+from carmodel.models.polyakov import Parameters
 from carmodel.runfile import load
 from carmodel.spaces import BoxSpace
 
@@ -67,7 +68,7 @@ def state_at_end(
     make: type[Exponential | Imex], space: BoxSpace, rtol: float, parameters: Parameters = P, end: float = 12.0
 ) -> tuple[np.ndarray, int]:
     """The state as (7, cells), and the number of steps."""
-    u, integrator = initial_state(SCENARIO.initial, space), make(space, parameters, rtol=rtol)
+    u, integrator = initial_state(SCENARIO.initial, space), make(space, Medium(parameters), rtol=rtol)
     t, steps = 0.0, 0
     while t < end:
         made = integrator.step(u, end - t)
@@ -78,7 +79,7 @@ def state_at_end(
 
 def explicit_state(space: BoxSpace, parameters: Parameters, noise: float = 0.0) -> np.ndarray:
     """The state as (7, cells) after `END_STIFF` days by the classical Runge-Kutta method, all terms explicit."""
-    u, D_C = initial_state(SCENARIO.initial, space), space.zeros() + parameters.D_C
+    u = initial_state(SCENARIO.initial, space)
     C = space.owned(u[0])
     C += noise * np.sqrt(np.mean(C**2)) * np.random.default_rng(0).random(C.shape)
 
@@ -87,9 +88,9 @@ def explicit_state(space: BoxSpace, parameters: Parameters, noise: float = 0.0) 
         space.owned(whole)[...] = v
         space.exchange(whole, range(7))
         out = np.zeros((7, space.n_owned))
-        space.explicit_rate(whole, out, parameters=parameters, taxis=SCENARIO.integrator.taxis, D_C=D_C)
+        space.explicit_rate(whole, out, Medium(parameters), SCENARIO.integrator.taxis)
         loss = -out
-        space.subtract_diffusion(whole, loss, list(parameters.diffusivities))
+        space.subtract_diffusion(whole, loss, Medium(parameters).diffusivities)
         return -loss.reshape(v.shape)
 
     v, h = space.owned(u).copy(), DT_STIFF

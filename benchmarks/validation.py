@@ -20,6 +20,7 @@ from carmodel import FIELDS
 from carmodel.initial import initial_state
 from carmodel.integrators import Strang
 from carmodel.integrators.coupled import Coupled
+from carmodel.model import Medium
 from carmodel.runfile import load
 from carmodel.simulation import Integrator
 from carmodel.spaces import BoxSpace, Space
@@ -59,9 +60,9 @@ def row(n: int, name: str, values: np.ndarray) -> str:
 def compare(n: int) -> tuple[list[str], np.ndarray]:
     """Lines of the table for n cells a side, and the limit of `coupled`."""
     box, mesh = BoxSpace((n, n, n), LENGTHS), MeshSpace(grid_mesh((n, n, n), LENGTHS))
-    strang = finals(box, lambda: Strang(box, PARAMETERS), STRANG_STEPS)
-    on_mesh = final_state(mesh, Strang(mesh, PARAMETERS), STRANG_STEPS[0])
-    coupled = finals(mesh, lambda: Coupled(mesh, PARAMETERS), COUPLED_STEPS)
+    strang = finals(box, lambda: Strang(box, Medium(PARAMETERS)), STRANG_STEPS)
+    on_mesh = final_state(mesh, Strang(mesh, Medium(PARAMETERS)), STRANG_STEPS[0])
+    coupled = finals(mesh, lambda: Coupled(mesh, Medium(PARAMETERS)), COUPLED_STEPS)
     reference = coupled[-1]
     lines = [
         row(n, f"strang on box, dt = {dt}", difference(u, reference))

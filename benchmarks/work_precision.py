@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from carmodel.initial import initial_state
 from carmodel.integrators import Exponential, Imex, Strang
 from carmodel.integrators.coupled import Coupled
+from carmodel.model import Medium
 from carmodel.petsc import PETSc
 from carmodel.runfile import load
 from carmodel.spaces import BoxSpace
@@ -97,14 +98,14 @@ def arkimex(space: Any, rtol: float, method: str) -> tuple[Array, int, float]:
     """A run of PETSc's methods."""
     PETSc.Options()["ts_arkimex_type"] = method
     try:
-        return run(space, lambda: Imex(space, P, rtol=rtol))
+        return run(space, lambda: Imex(space, Medium(P), rtol=rtol))
     finally:
         PETSc.Options().delValue("ts_arkimex_type")
 
 
 def exponential(space: Any, rtol: float) -> tuple[Array, int, float]:
     """A run of the exponential integrator."""
-    return run(space, lambda: Exponential(space, P, rtol=rtol))
+    return run(space, lambda: Exponential(space, Medium(P), rtol=rtol))
 
 
 def difference(a: Array, b: Array) -> float:
@@ -125,13 +126,13 @@ def curves(space: Any, mesh: Any) -> tuple[dict[str, list[Point]], float]:
         print(f"{name:22} {choice:<8g} {steps:6d} steps {seconds:8.2f} s  error {point.error:.2e}", flush=True)
 
     for dt in JACOBI:
-        add("jacobi (published)", dt, run(space, lambda: Strang(space, P, diffusion="jacobi"), dt))
+        add("jacobi (published)", dt, run(space, lambda: Strang(space, Medium(P), diffusion="jacobi"), dt))
     for dt in (0.02, 0.01):
-        add("strang", dt, run(space, lambda: Strang(space, P), dt))
+        add("strang", dt, run(space, lambda: Strang(space, Medium(P)), dt))
     for dt in (0.04, 0.02):
-        add("strang, sdirk2", dt, run(space, lambda: Strang(space, P, diffusion_scheme="sdirk2"), dt))
+        add("strang, sdirk2", dt, run(space, lambda: Strang(space, Medium(P), diffusion_scheme="sdirk2"), dt))
     for dt in (0.4, 0.2):
-        add("coupled (BDF2)", dt, run(mesh, lambda: Coupled(mesh, P), dt))
+        add("coupled (BDF2)", dt, run(mesh, lambda: Coupled(mesh, Medium(P)), dt))
     for rtol in EXPONENTIAL:
         add("imex", rtol, exponential(space, rtol), by_arkimex)
     for method, tolerances in TOLERANCES.items():
@@ -198,7 +199,10 @@ def main() -> None:
     n = chosen.cells
     lengths = SCENARIO.space.lengths
     space, mesh = BoxSpace((n, n, n), lengths), MeshSpace(grid_mesh((n, n, n), lengths))
-    for make, where in ((lambda: Strang(space, P), space), (lambda: Coupled(mesh, P), mesh)):  # compiles
+    for make, where in (
+        (lambda: Strang(space, Medium(P)), space),
+        (lambda: Coupled(mesh, Medium(P)), mesh),
+    ):  # compiles
         make().step(initial_state(SCENARIO.initial, where), 1e-3)
     found, apart = curves(space, mesh)
     rows = ["| integrator | dt or rtol | steps | seconds | error |", "|---|---|---|---|---|"]

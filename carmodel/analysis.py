@@ -11,7 +11,8 @@ from rich.table import Table
 
 from . import FIELDS
 from .homogeneous import as_fields, jacobian, residual
-from .parameters import Parameters, overflow
+from .model import overflow
+from .models.polyakov import Parameters
 from .scenario import Box, Scenario
 from .stability import (
     CE,

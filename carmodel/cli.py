@@ -143,13 +143,12 @@ def compare(
     """Difference of A from B by field at their common times; exit 1 above the tolerance."""
     import numpy as np
 
-    from . import FIELDS
     from .compare import compare as difference
 
     found = difference(a, b)
     print(f"{len(found.times)} common times from {found.times[0]:g} to {found.times[-1]:g}, {found.how}")
     print(f"{'field':>5}  {'relative L2':>12}  {'relative max':>12}")
-    for row in zip(FIELDS, found.relative_l2, found.relative_max, strict=True):
+    for row in zip(found.names, found.relative_l2, found.relative_max, strict=True):
         print("{:>5}  {:12.3e}  {:12.3e}".format(*row))
     worst = float(np.max([found.relative_l2, found.relative_max]))
     if tol is None:

@@ -26,8 +26,11 @@ _PACKAGE = Path(__file__).parent
 _COMPILED = (
     "codecache.py",
     "compiled.py",
-    "parameters.py",
-    "kinetics.py",
+    "model.py",
+    "tuples.py",
+    "reactions.py",
+    "models/polyakov.py",
+    "models/dual_target.py",
     "patankar.py",
     "transport.py",
     "spaces/stencils.py",

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.spatial import cKDTree
 
-from . import FIELDS
 from .errors import InputError
 from .results import open_volumes
 from .volumes import BoxCells, MeshCells, Volumes
@@ -19,7 +18,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Difference:
-    """How far A is from B over the times both have, for each field, shape (7,).
+    """How far A is from B over the times both have, for each field of `names`, shape (fields,).
 
     `relative_l2`: norm of the difference over norm of B, cells weighted by volume.  `relative_max`: largest difference
     over B's largest value.  Both over all cells and common times; zero where both fields are zero, inf where only B is.
@@ -30,11 +29,12 @@ class Difference:
     relative_l2: Array
     relative_max: Array
     how: str
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Meeting:
-    """How A and B are brought onto common cells: maps of (7, ...) to (7, cells), and the cells' relative volumes."""
+    """How A and B are brought onto common cells: maps of (fields, ...) to (fields, cells), and relative volumes."""
 
     how: str
     a: Callable[[Array], Array]
@@ -60,17 +60,32 @@ def compare(a: Path, b: Path) -> Difference:
         meeting = meet(A, B)
     except ValueError as error:
         raise InputError(f"{a} and {b} {error}") from None
-    squares, largest = np.zeros((2, len(FIELDS))), np.zeros((2, len(FIELDS)))
+    of_a, of_b, names = _common_fields(A, B, f"{a} and {b}")
+    squares, largest = np.zeros((2, 2, len(names)))
     with np.errstate(all="ignore"):  # what overflows is infinitely different
         for n, m in pairs:
-            u, v = meeting.a(A.read(n)), meeting.b(B.read(m))
+            u, v = meeting.a(A.read(n))[of_a], meeting.b(B.read(m))[of_b]
             if u.shape != v.shape:
                 raise InputError(f"{a} and {b}: grids do not match, {u.shape[1]} and {v.shape[1]} cells")
             for row, w in enumerate((u - v, v)):
                 squares[row] += (w**2 * meeting.volumes).sum(axis=1)
                 largest[row] = np.maximum(largest[row], np.abs(w).max(axis=1))
         ratios = _ratio(*np.sqrt(squares)), _ratio(*largest)
-    return Difference([A.times[n] for n, _ in pairs], *ratios, meeting.how)
+    return Difference([A.times[n] for n, _ in pairs], *ratios, meeting.how, names)
+
+
+def _common_fields(A: Volumes, B: Volumes, where: str) -> tuple[list[int], list[int], tuple[str, ...]]:
+    """Places in A and in B of the fields that both have, and their names; by place where a format has no names."""
+    names_a, names_b = A.names(), B.names()
+    if names_a is None or names_b is None:
+        counts = len(A.read(0)), len(B.read(0))
+        if counts[0] != counts[1]:
+            raise InputError(f"{where}: have {counts[0]} and {counts[1]} fields; accepted: as many")
+        return [*range(counts[0])], [*range(counts[0])], names_a or names_b or tuple(map(str, range(counts[0])))
+    common = tuple(name for name in names_b if name in names_a)
+    if not common:
+        raise InputError(f"{where}: have no field in common: {', '.join(names_a)} and {', '.join(names_b)}")
+    return [names_a.index(name) for name in common], [names_b.index(name) for name in common], common
 
 
 def _common(one: list[float], other: list[float], slack: float) -> list[tuple[int, int]]:
@@ -117,7 +132,7 @@ def _flat(u: Array) -> Array:
 
 
 def _averaging(cells: tuple[int, ...], common: tuple[int, ...]) -> Callable[[Array], Array]:
-    """Means over the cells of a coarser box, of fields (7, nz, ny, nx) on a finer one; keeps integrals exactly."""
+    """Means over the cells of a coarser box, of fields (fields, nz, ny, nx) on a finer one; keeps integrals exactly."""
     shares = [_overlaps(n, m) for n, m in zip(cells, common, strict=True)]
 
     def average(u: Array) -> Array:

@@ -16,7 +16,8 @@ from scipy.optimize import brentq
 
 from .errors import InputError
 from .homogeneous import absent, jacobian, rates, reference_levels, sensitivity
-from .parameters import POSITIVE, Parameters, overflow
+from .model import overflow
+from .models.polyakov import MODEL, Parameters
 from .stability import spectrum
 from .steady import SteadyState, steady_states
 
@@ -56,7 +57,7 @@ class Axis:
                 raise InputError(f"parameter {name!r}: unknown; accepted: {', '.join(Parameters._fields)}")
         if not (np.isfinite([self.low, self.high]).all() and 0.0 <= self.low < self.high):
             raise InputError(f"range from {self.low:g} to {self.high:g}; accepted: 0 <= from < to")
-        if self.low == 0.0 and (zero := POSITIVE.intersection(self.names)):
+        if self.low == 0.0 and (zero := MODEL.positive.intersection(self.names)):
             raise InputError(f"range from 0 of {min(zero)}; accepted: greater than 0")
         if self.logarithmic and self.low == 0.0:
             raise InputError("range from 0 on a logarithmic scale; accepted: greater than 0")

@@ -14,6 +14,9 @@ from .errors import InputError
 from .files import LINE_CHARACTERS, TABLE_BYTES, open_regular
 from .memory import available, in_words
 
+#: What `series.csv` has of each field, as in mean_C.
+KINDS = ("mean", "min", "max", "total", "clamped")
+
 Array = NDArray[np.float64]
 
 

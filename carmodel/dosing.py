@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .errors import InputError
 from .initial import check_covers, integral, profile
-from .parameters import Parameters
+from .model import Medium
 from .scenario import Infusion, Intervention
 from .shapes import InitialMultiple
 from .spaces import Space
@@ -61,10 +61,10 @@ class Schedule:
     ----------
     space: where the fields live.
     u: state at t = 0, shape (7, n_local), of which infusions may take multiples.
-    parameters, D_C: before any event; D_C by cell, shape (n_local,) with valid ghosts, None where it is the parameter.
+    medium: parameters before any event.
     end: days simulated.
 
-    `parameters` and `D_C` are those of now.  `events` is the plan, `happened` what of it came to pass.
+    `medium` is that of now.  `events` is the plan, `happened` what of it came to pass.
 
     Raises InputError, on every rank, when an infusion cannot be made as asked.
     """
@@ -75,13 +75,11 @@ class Schedule:
         interventions: Sequence[Intervention],
         space: Space,
         u: Array,
-        parameters: Parameters,
-        D_C: Array | None,
+        medium: Medium,
         *,
         end: float,
     ) -> None:
-        self.parameters, self.D_C = parameters, D_C
-        self._space = space
+        self.medium, self._space = medium, space
         multiples = any(isinstance(infusion.add, InitialMultiple) for infusion in infusions)
         self._initial: Array = space.owned(u[0]).copy() if multiples else np.zeros(0)
         events = [Event(change.time, change) for change in interventions]
@@ -115,13 +113,12 @@ class Schedule:
             yield event
 
     def _change(self, change: Intervention) -> None:
-        self.parameters = change.changed(self.parameters)
-        if "D_C" in change.values:
-            self.D_C = None
-        elif self.D_C is not None and "D_C" in change.factors:
-            # A new array: spaces and integrators know by its identity that D_C is another.
+        by_cell = {name: values for name, values in self.medium.by_cell.items() if name not in change.values}
+        for name in by_cell.keys() & change.factors.keys():
+            # A new array: spaces and integrators know by its identity that it is another.
             with np.errstate(over="ignore"):  # the solver says what it cannot solve
-                self.D_C = self.D_C * change.factors["D_C"]
+                by_cell[name] = by_cell[name] * change.factors[name]
+        self.medium = Medium(change.changed(self.medium.parameters), by_cell)
 
     def _measured(self, infusion: Infusion, key: str) -> Event:
         """An infusion with its factor and amount; collective."""

@@ -12,16 +12,17 @@ What FiPy 4.0 does that the equations depend on:
   are made once: they follow S and A, but would not follow a D_C that changes in time.
 """
 
+from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import FIELDS
 from .fipy_petsc import fipy
-from .kinetics import antigen_recovery, chemotactic_sensitivity, production_and_loss
-from .parameters import Parameters
+from .model import Medium
 from .spaces.mesh import adjacent_cells, distance_share
+from .tuples import balance, slow
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -67,8 +68,13 @@ class FaceGradient(fipy.FaceVariable):
         return np.asarray(self._per_difference * (two - one))
 
 
+def _on_faces(values: Any) -> Any:
+    """The mean of a variable; a number is the same everywhere."""
+    return FaceMean(values) if isinstance(values, fipy.CellVariable) else values
+
+
 class Equations:
-    """The seven fields and their equations, in the order of `FIELDS`.
+    """The fields of a model and their equations, in the model's order.
 
     `equations[f]` is a FiPy equation for `fields[f]` that `sweep(dt=...)` would solve.  Its time derivative is
     (lead (u - u.old)) / dt - memory[f]: backward Euler with lead = 1 and memory = 0, and any other two-step formula.
@@ -76,53 +82,51 @@ class Equations:
     Parameters
     ----------
     mesh: FiPy mesh, serial or partitioned.
-    parameters: values of eqs (1)-(8).
-    D_C: diffusivity of C by cell in cm^2/day, shape (n_local,), valid in overlapping cells; faces take the harmonic
-        mean.  `parameters.D_C` everywhere unless given.
+    medium: a model's parameters, and diffusivities by cell, valid in overlapping cells; faces take the harmonic mean.
     taxis: "central", "upwind" or "scharfetter-gummel".
 
     Raises ValueError for another name of a taxis scheme.
     """
 
-    def __init__(self, mesh: Any, parameters: Parameters, *, D_C: Array | None = None, taxis: str = "central") -> None:
+    def __init__(self, mesh: Any, medium: Medium, *, taxis: str = "central") -> None:
         if taxis not in TAXIS_TERMS:
             raise ValueError(f"taxis: {taxis!r} is unknown; accepted: {', '.join(TAXIS_TERMS)}")
-        p = parameters
+        p, model = medium.parameters, medium.model
         self.mesh = mesh
-        self.fields = tuple(fipy.CellVariable(mesh=mesh, name=name, hasOld=True) for name in FIELDS)
+        self.fields = model.Fields(*(fipy.CellVariable(mesh=mesh, name=name, hasOld=True) for name in model.names))
         self.lead = fipy.Variable(1.0)
-        self.memory = tuple(fipy.CellVariable(mesh=mesh, name=f"memory of {name}") for name in FIELDS)
-        C, E, TA, TB, S, A, H = self.fields
-        mC, mE, mTA, mTB, mS, mA, mH = self.memory
-
-        # Eq. (8) and the reactions of eqs (1)-(7): R = P - L u.
-        (PC, PE, PTA, PTB, PS, PA, PH), (LC, LE, LTA, LTB, LS, LA, LH) = production_and_loss.py_func(
-            C, E, TA, TB, S, A, H, antigen_recovery.py_func(C, p), p
+        self.memory = tuple(fipy.CellVariable(mesh=mesh, name=f"memory of {name}") for name in model.names)
+        u = self.fields
+        # Where a field moves, FiPy must know the diffusivity on faces to make the convection term's weights.
+        self._diffusivities = tuple(
+            self._face_diffusivity(D) if f in model.movers or not isinstance(D, float) else D
+            for f, D in enumerate(medium.diffusivities)
         )
-        chi = chemotactic_sensitivity.py_func(A, p)
-        self.taxis = TAXIS_TERMS[taxis](coeff=FaceMean(chi) * FaceGradient(S), var=C)
-        self._diffusivities = (self._face_diffusivity(p.D_C if D_C is None else D_C), *p.diffusivities[1:])
-        dC, dE, dTA, dTB, dS, dA, dH = map(self._diffusion, range(len(FIELDS)))
-
-        def ddt(u: Any) -> Any:
-            return fipy.TransientTerm(coeff=self.lead, var=u)
-
-        def loss(coefficient: Any, u: Any) -> Any:
-            return fipy.ImplicitSourceTerm(coeff=coefficient, var=u)
-
-        self.equations = (
-            ddt(C) + self.taxis == dC + PC - loss(LC, C) + mC,  # (1)
-            ddt(E) == dE + PE - loss(LE, E) + mE,  # (2)
-            ddt(TA) == dTA + PTA - loss(LTA, TA) + mTA,  # (3)
-            ddt(TB) == dTB + PTB - loss(LTB, TB) + mTB,  # (4)
-            ddt(S) == dS + PS - loss(LS, S) + mS,  # (5)
-            ddt(A) == dA + PA - loss(LA, A) + mA,  # (6)
-            ddt(H) == dH + PH - loss(LH, H) + mH,  # (7)
+        velocities = [_on_faces(t.sensitivity(u, p)) * FaceGradient(getattr(u, t.along)) for t in model.taxis]
+        #: The term of taxis of each field that moves, by the field's place.
+        self.taxis = {
+            f: TAXIS_TERMS[taxis](coeff=reduce(add, (velocities[k] for k in numbers)), var=u[f])
+            for f, numbers in model.movers.items()
+        }
+        P, L = balance(u, slow(u, p), p)
+        self.equations = tuple(
+            # u_t + div(taxis) = div(D grad u) + P - L u
+            self._left_side(f)
+            == self._diffusion(f) + P[f] - fipy.ImplicitSourceTerm(coeff=L[f], var=u[f]) + self.memory[f]
+            for f in range(len(u))
         )
-        # FiPy's own call when it builds eq. (1); the variables that it returns follow S and A from then on.
-        equation = self.equations[0]
-        weights = self.taxis._getWeight(C, equation._getTransientGeomCoeff(C), equation._getDiffusionGeomCoeff(C))
-        self._taxis_on_faces = self.taxis._getCoeffMatrix_(C, weights["implicit"])
+        # FiPy's own call when it builds an equation; the variables that it returns follow the fields from then on.
+        self._taxis_on_faces = {}
+        for f, term in self.taxis.items():
+            equation, moves = self.equations[f], u[f]
+            weights = term._getWeight(
+                moves, equation._getTransientGeomCoeff(moves), equation._getDiffusionGeomCoeff(moves)
+            )
+            self._taxis_on_faces[f] = term._getCoeffMatrix_(moves, weights["implicit"])
+
+    def _left_side(self, f: int) -> Any:
+        derivative = fipy.TransientTerm(coeff=self.lead, var=self.fields[f])
+        return derivative + self.taxis[f] if f in self.taxis else derivative
 
     def _face_diffusivity(self, D: Array | float) -> Any:
         """Harmonic mean: the resistances of the two cells in series, infinite where one of them is."""
@@ -134,15 +138,16 @@ class Equations:
     def _diffusion(self, f: int) -> Any:
         return fipy.DiffusionTerm(coeff=self._diffusivities[f], var=self.fields[f])
 
-    def taxis_outflow(self, S: Array, A: Array) -> tuple[Array, Array]:
-        """Flux of taxis from cell 1 to cell 2 of each face, as factors of C in cell 1 and in cell 2, in cm^3/day.
+    def taxis_outflow(self, f: int, fields: dict[int, Array]) -> tuple[Array, Array]:
+        """Flux of taxis of field f from cell 1 to cell 2 of each face, as factors of its values there, in cm^3/day.
 
-        Shapes (faces,); cells 1 and 2 are those of `adjacent_cells`.  `S` and `A`: shape (n_local,), valid in
-        overlapping cells.
+        Shapes (faces,); cells 1 and 2 are those of `adjacent_cells`.  `fields`: those that the velocity depends on,
+        shape (n_local,), valid in overlapping cells.
         """
-        self.fields[4].setValue(S)
-        self.fields[5].setValue(A)
-        return self._taxis_on_faces["cell 1 diag"].value, self._taxis_on_faces["cell 1 offdiag"].value
+        for place, values in fields.items():
+            self.fields[place].setValue(values)
+        on_faces = self._taxis_on_faces[f]
+        return on_faces["cell 1 diag"].value, on_faces["cell 1 offdiag"].value
 
     def diffusion_rows(self, f: int) -> tuple[Integers, Integers, Array, Integers]:
         """div(D grad) of field f over its cells, integrated (cm^3/day), as FiPy assembles it; collective.

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.integrate import solve_ivp
 
-from . import FIELDS
+from . import FIELDS, tuples
 from .errors import NumericsError
-from .kinetics import antigen_recovery, production_and_loss
-from .parameters import Parameters
+from .model import model_of
+from .models.polyakov import Parameters
 
 Array = NDArray[np.float64]
 
@@ -26,7 +26,8 @@ def balance(u: Sequence[Any], p: Parameters) -> tuple[Sequence[Any], Sequence[An
 
     Takes whatever numbers the plain kinetics take: floats, arrays, complex numbers, intervals.
     """
-    rates: tuple[Sequence[Any], Sequence[Any]] = production_and_loss.py_func(*u, antigen_recovery.py_func(u[0], p), p)
+    fields = model_of(p).Fields(*u)
+    rates: tuple[Sequence[Any], Sequence[Any]] = tuples.balance(fields, tuples.slow(fields, p), p)
     return rates
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from . import FIELDS, petsc
+from . import petsc
 from .errors import InputError, NumericsError
 from .footprint import cells_of, check_fits
+from .model import Medium
 from .process import ending_together, together
 from .runfile import load
 from .scenario import Box, Scenario
@@ -19,7 +20,6 @@ from .signals import caught_signals, held_interrupts
 if TYPE_CHECKING:  # PETSc takes its options when it is first imported: not before launch() hands them over
     from .simulation import Integrator
     from .spaces import Space
-    from .spaces.box import Array
 
 #: What a run writes; a folder that holds any of these holds another run.
 OUTPUTS = (
@@ -78,24 +78,17 @@ def _simulate(file: Path, scenario: Scenario, out: Path, began: float, quiet: bo
         mask = scenario.parameters.mask
         D_C = together(lambda: diffusivity_of_C(mask, space)) if mask else None
         u = together(lambda: initial_state(scenario.initial, space))
-        largest = dict(zip(FIELDS, space.sum_min_max(u)[2].tolist(), strict=True))
         if D_C is not None:
             space.exchange_field(D_C)
-        schedule = Schedule(
-            scenario.infusion,
-            scenario.intervention,
-            space,
-            u,
-            scenario.parameters.values,
-            D_C,
-            end=scenario.time.end,
-        )
+        medium = Medium(scenario.parameters.values, {"D_C": D_C})
+        largest = dict(zip(medium.model.names, space.sum_min_max(u)[2].tolist(), strict=True))
+        schedule = Schedule(scenario.infusion, scenario.intervention, space, u, medium, end=scenario.time.end)
     except InputError as error:
         raise InputError(f"{file}: {error}") from None
     of_files = {field: largest[field] for field in scenario.initial.files}
     if (warning := density_warning(scenario, of_files)) and space.comm.rank == 0:
         print(warning, file=sys.stderr, flush=True)
-    integrator = _make_integrator(scenario, space, D_C)
+    integrator = _make_integrator(scenario.integrator, space, medium)
     owned.callback(integrator.destroy)
     together(lambda: _prepare(out, scenario) if space.comm.rank == 0 else None)
     manifest = Manifest(out, began)
@@ -162,26 +155,24 @@ def _check_memory(scenario: Scenario, cells: int) -> None:
     together(lambda: check_fits(scenario, cells, here, here / MPI.COMM_WORLD.size))
 
 
-def _make_integrator(scenario: Scenario, space: "Space", D_C: "Array | None") -> "Integrator":
+def _make_integrator(choices: Choices, space: "Space", medium: Medium) -> "Integrator":
     """What a run file asks for; collective."""
-    choices, parameters = scenario.integrator, scenario.parameters.values
     if choices.kind == "coupled":
         from .integrators.coupled import Coupled  # brings in FiPy
         from .spaces.mesh import MeshSpace
 
         assert isinstance(space, MeshSpace)  # the scenario's validation has seen to it
-        return Coupled(space, parameters, D_C=D_C, taxis=choices.taxis, scheme=choices.scheme)
+        return Coupled(space, medium, taxis=choices.taxis, scheme=choices.scheme)
     from .integrators import Exponential, Imex, Strang
     from .spaces import BoxSpace
 
     if choices.kind == "imex":
-        if isinstance(space, BoxSpace) and D_C is None and _exponential_is_wanted(choices):
-            return Exponential(space, parameters, taxis=choices.taxis, rtol=choices.rtol, dt=choices.dt)
-        return Imex(space, parameters, D_C=D_C, taxis=choices.taxis, rtol=choices.rtol, dt=choices.dt)
+        if isinstance(space, BoxSpace) and not medium.by_cell and _exponential_is_wanted(choices, medium.model.names):
+            return Exponential(space, medium, taxis=choices.taxis, rtol=choices.rtol, dt=choices.dt)
+        return Imex(space, medium, taxis=choices.taxis, rtol=choices.rtol, dt=choices.dt)
     return Strang(
         space,
-        parameters,
-        D_C=D_C,
+        medium,
         taxis=choices.taxis,
         substeps=choices.substeps,
         reaction=choices.reaction,
@@ -192,14 +183,14 @@ def _make_integrator(scenario: Scenario, space: "Space", D_C: "Array | None") ->
     )
 
 
-def _exponential_is_wanted(choices: Choices) -> bool:
+def _exponential_is_wanted(choices: Choices, names: tuple[str, ...]) -> bool:
     """Whether `method` says so, or leaves it open and no PETSc option is for its time stepper or its solvers.
 
     Raises InputError where such an option meets a `method` without them.
     """
     from .petsc import PETSc
 
-    prefixes = ("ts_", "imex_", *(f"{field}_".lower() for field in FIELDS))
+    prefixes = ("ts_", "imex_", *(f"{field}_".lower() for field in names))
     options = [key for key in PETSc.Options().getAll() if key.lower().startswith(prefixes)]  # PETSc reads any case
     if options and choices.method == "exponential":
         raise InputError(

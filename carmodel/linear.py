@@ -11,7 +11,6 @@ import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
 
-from . import FIELDS
 from .errors import InputError, NotFiniteError, NumericsError
 from .owner import Owner, destroyed_if_unfinished
 from .petsc import PETSc
@@ -64,16 +63,16 @@ class KrylovDiffusion(Owner):
     """
 
     @destroyed_if_unfinished
-    def __init__(self, space: Space, diffusivities: Sequence[float | Array]) -> None:
+    def __init__(self, space: Space, diffusivities: Sequence[float | Array], names: Sequence[str]) -> None:
         """Raises InputError when PETSc does not accept the user's options."""
-        self.space = space
-        self.iterations = np.zeros(len(FIELDS), dtype=int)
+        self.space, self.names = space, tuple(names)
+        self.iterations = np.zeros(len(names), dtype=int)
         #: Functions of the Laplacian; None on a mesh.
         self.transform = self.adopt(CosineTransform(space)) if isinstance(space, BoxSpace) else None
         given = [key.lower() for key in PETSc.Options().getAll()]  # PETSc reads any case
         matrices: dict[float, _Matrix] = {}
         self._solvers: list[_Transform | _Krylov] = []
-        for name, D in zip(FIELDS, diffusivities, strict=True):
+        for name, D in zip(names, diffusivities, strict=True):
             if self.transform and isinstance(D, float) and not any(key.startswith(f"{name}_".lower()) for key in given):
                 self._solvers.append(_Transform(self.transform, D))
                 continue
@@ -87,14 +86,14 @@ class KrylovDiffusion(Owner):
     @property
     def preconditioners(self) -> dict[str, str]:
         """What each field uses, once it has been solved for."""
-        return {name: solver.method for name, solver in zip(FIELDS, self._solvers, strict=True) if solver.method}
+        return {name: solver.method for name, solver in zip(self.names, self._solvers, strict=True) if solver.method}
 
     def solve(self, u: Array, dt: float) -> None:
         """Advance all fields of the state, shape (7, n_local), by one step of diffusion; collective.
 
         Raises NumericsError when a solver does not converge.
         """
-        for f in range(len(FIELDS)):
+        for f in range(len(self.names)):
             self.solve_field(f, self.space.owned(u[f]), dt)
         lift(self.space, u)
 
@@ -374,13 +373,18 @@ class JacobiDiffusion:
     """
 
     def __init__(
-        self, space: BoxSpace, diffusivities: Sequence[float], most: int = 60, tolerance: float = 1e-8
+        self,
+        space: BoxSpace,
+        diffusivities: Sequence[float],
+        most: int = 60,
+        tolerance: float = 1e-8,
+        names: Sequence[str] = (),
     ) -> None:
         self.space = space
         self.diffusivities = tuple(diffusivities)
         self.most, self.tolerance = most, tolerance
-        self.iterations = np.zeros(len(FIELDS), dtype=int)
-        self.preconditioners = dict.fromkeys(FIELDS, f"at most {most} Jacobi sweeps")
+        self.iterations = np.zeros(len(names), dtype=int)
+        self.preconditioners = dict.fromkeys(names, f"at most {most} Jacobi sweeps")
         self._b, self._old, self._new = space.zeros(3)
 
     def solve(self, u: Array, dt: float) -> None:

@@ -16,120 +16,70 @@ stage, L(u) u / u_predicted, is zero where u is, whatever was predicted.  For al
 alpha > 1 the weights hold powers of u, and that paper finds order lost, or zero kept, from such data.
 """
 
+from typing import Any
+
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from .compiled import callable_from_both, compiled, compiled_for_threads
-from .kinetics import Rates, antigen_recovery, exchange, sources_and_sinks
-from .parameters import Parameters
+from .compiled import compiled, compiled_for_threads
+from .tuples import (
+    at,
+    column,
+    implicit,
+    mean,
+    origins,
+    passing,
+    put,
+    put_at,
+    runs,
+    shares,
+    sinks,
+    slow,
+    slow_column,
+    slow_scratch,
+    sources,
+    weighted_mean,
+)
 
 Array = NDArray[np.float64]
-Exchange = tuple[float, float, float, float]
-AllRates = tuple[Rates, Rates, Exchange]
 
 #: Cells handled together: their scratch stays in the first-level cache.
 _BLOCK = 128
-_LEAST = 1e-300
-_ONES = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
-
-
-@callable_from_both
-def _pair(a: float, b: float, loss_a: float, loss_b: float, to_b: float, to_a: float) -> tuple[float, float]:
-    """Solve (1 + loss_a + to_b) x - to_a y = a, (1 + loss_b + to_a) y - to_b x = b without a subtraction."""
-    stay_a, stay_b = 1.0 + loss_a, 1.0 + loss_b
-    determinant = stay_a * stay_b + to_b * stay_b + to_a * stay_a
-    return ((stay_b + to_a) * a + to_a * b) / determinant, (to_b * a + (stay_a + to_b) * b) / determinant
-
-
-@callable_from_both
-def _implicit(u: Rates, rates: AllRates, h: float) -> Rates:
-    """The new state v of v = u + h (sources - sinks v + what passes between the pairs at v)."""
-    sources, sinks, passing = rates
-    to_E, to_C, to_TB, to_TA = passing
-    C, E = _pair(u[0] + h * sources[0], u[1] + h * sources[1], h * sinks[0], h * sinks[1], h * to_E, h * to_C)
-    TA, TB = _pair(u[2] + h * sources[2], u[3] + h * sources[3], h * sinks[2], h * sinks[3], h * to_TB, h * to_TA)
-    S = (u[4] + h * sources[4]) / (1.0 + h * sinks[4])
-    A = (u[5] + h * sources[5]) / (1.0 + h * sinks[5])
-    H = (u[6] + h * sources[6]) / (1.0 + h * sinks[6])
-    return C, E, TA, TB, S, A, H
-
-
-@callable_from_both
-def _share(old: float, predicted: float) -> float:
-    """Weight of the old loss in the final stage: old / predicted, at most 1 + h L, and 0 where the old value is 0."""
-    return max(old, 0.0) / max(predicted, _LEAST)
-
-
-@callable_from_both
-def _mean(weight: Rates, before: Rates, after: Rates) -> Rates:
-    return (
-        0.5 * (weight[0] * before[0] + after[0]),
-        0.5 * (weight[1] * before[1] + after[1]),
-        0.5 * (weight[2] * before[2] + after[2]),
-        0.5 * (weight[3] * before[3] + after[3]),
-        0.5 * (weight[4] * before[4] + after[4]),
-        0.5 * (weight[5] * before[5] + after[5]),
-        0.5 * (weight[6] * before[6] + after[6]),
-    )
-
-
-@callable_from_both
-def _rates(u: Rates, mu_BA: float, p: Parameters) -> AllRates:
-    sources, sinks = sources_and_sinks(u[0], u[1], u[2], u[3], u[4], u[5], u[6], p)
-    return sources, sinks, exchange(u[0], u[5], u[6], mu_BA, p)
-
-
-@callable_from_both
-def _final_rates(old: Rates, predicted: Rates, before: AllRates, after: AllRates) -> AllRates:
-    """Means of the rates at the old state and at the predicted one, the old losses as shares of the predicted state."""
-    share = (
-        _share(old[0], predicted[0]),
-        _share(old[1], predicted[1]),
-        _share(old[2], predicted[2]),
-        _share(old[3], predicted[3]),
-        _share(old[4], predicted[4]),
-        _share(old[5], predicted[5]),
-        _share(old[6], predicted[6]),
-    )
-    x, y = before[2], after[2]
-    passing = (
-        0.5 * (share[0] * x[0] + y[0]),
-        0.5 * (share[1] * x[1] + y[1]),
-        0.5 * (share[2] * x[2] + y[2]),
-        0.5 * (share[3] * x[3] + y[3]),
-    )
-    return _mean(_ONES, before[0], after[0]), _mean(share, before[1], after[1]), passing
 
 
 @compiled
-def _advance_block(u: Array, start: int, stop: int, h: float, p: Parameters) -> None:
-    """One step of h days for the local cells from start to stop."""
-    n = stop - start
-    C, E, TA, TB = u[0, start:stop], u[1, start:stop], u[2, start:stop], u[3, start:stop]
-    S, A, H = u[4, start:stop], u[5, start:stop], u[6, start:stop]
-    mu_BA, mu_BA_predicted, v = np.empty(n), np.empty(n), np.empty((7, n))
+def _advance_block(u: Array, start: int, stop: int, h: float, p: Any) -> None:
+    """One step of h days for the local cells from start to stop.
+
+    The rates of the final stage are the means of those at the old state and at the predicted one, the old losses as
+    shares of the predicted state.
+    """
+    n, w = stop - start, runs(u, start, stop, p)
+    exponentials, predicted_ones, v = slow_scratch(n, p), slow_scratch(n, p), np.empty((u.shape[0], n))
     for i in range(n):
-        mu_BA[i] = antigen_recovery(C[i], p)
+        put(exponentials, i, slow(at(w, i), p))
     for i in range(n):
-        old = (C[i], E[i], TA[i], TB[i], S[i], A[i], H[i])
-        new = _implicit(old, _rates(old, mu_BA[i], p), h)
-        v[0, i], v[1, i], v[2, i], v[3, i], v[4, i], v[5, i], v[6, i] = new
+        old = at(w, i)
+        passes = passing(old, slow_column(exponentials, i, p), p)
+        put(v, i, implicit(old, sources(old, p), sinks(old, p), passes, h, p))
     for i in range(n):
-        mu_BA_predicted[i] = antigen_recovery(v[0, i], p)
+        put(predicted_ones, i, slow(column(v, i, p), p))
     for i in range(n):
-        old = (C[i], E[i], TA[i], TB[i], S[i], A[i], H[i])
-        predicted = (v[0, i], v[1, i], v[2, i], v[3, i], v[4, i], v[5, i], v[6, i])
-        rates = _final_rates(old, predicted, _rates(old, mu_BA[i], p), _rates(predicted, mu_BA_predicted[i], p))
-        new = _implicit(old, rates, h)
-        C[i], E[i], TA[i], TB[i], S[i], A[i], H[i] = new
+        old, new = at(w, i), column(v, i, p)
+        share = shares(old, new)
+        before, after = slow_column(exponentials, i, p), slow_column(predicted_ones, i, p)
+        P = mean(sources(old, p), sources(new, p))
+        L = weighted_mean(share, sinks(old, p), sinks(new, p))
+        r = weighted_mean(origins(share, p), passing(old, before, p), passing(new, after, p))
+        put_at(w, i, implicit(old, P, L, r, h, p))
 
 
 @compiled_for_threads
-def advance(u: Array, starts: NDArray[np.int64], length: int, h: float, steps: int, p: Parameters) -> None:
-    """`steps` steps of h days each for the reactions of eqs (1)-(7), in place and cell by cell.
+def advance(u: Array, starts: NDArray[np.int64], length: int, h: float, steps: int, p: Any) -> None:
+    """`steps` steps of h days each for the reactions of a model, in place and cell by cell.
 
-    `u`, shape (7, local cells); the cells are those of the runs `starts[r] : starts[r] + length`.
+    `u`, shape (fields, local cells); the cells are those of the runs `starts[r] : starts[r] + length`.
     """
     blocks = (length + _BLOCK - 1) // _BLOCK
     for number in numba.prange(starts.size * blocks):

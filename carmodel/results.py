@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
-from . import FIELDS
-from .csvfile import read_columns
+from .csvfile import KINDS, read_columns
 from .documents import read_json
 from .errors import InputError
 from .files import TABLE_BYTES, open_regular
 from .locks import is_held
-from .parameters import TABLE_1, Entry
+from .model import Entry
+from .models.polyakov import TABLE_1
 from .runfile import load
 from .units import field_units
 from .volumes import Volumes, csv_files, csv_volumes, npz_volumes, saved_files, vtk_volumes
@@ -173,14 +173,23 @@ class RunDirectory:
     @property
     def series(self) -> dict[str, Array]:
         """Columns of `series.csv` by name: t, dt, mean_C, min_C, max_C, total_C, clamped_C, ..."""
-        kinds = ("mean", "min", "max", "total", "clamped")
-        names = (f"{kind}_{field}" for kind in kinds for field in FIELDS)
-        return read_columns(self.folder / "series.csv", "t", "dt", *names, of_run=True)
+        file = self.folder / "series.csv"
+        columns = read_columns(file, "t", "dt", of_run=True)
+        names = {name.partition("_")[2] for name in columns if name.startswith(tuple(f"{kind}_" for kind in KINDS))}
+        missing = [f"{kind}_{name}" for name in sorted(names) for kind in KINDS if f"{kind}_{name}" not in columns]
+        if missing or not names:
+            raise InputError(f"{file}: no column {[*missing, 'total_ of any field'][0]}; accepted: what a run writes")
+        return columns
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the fields, in the order of `series.csv`."""
+        return tuple(name.removeprefix("total_") for name in self.series if name.startswith("total_"))
 
     @property
     def line(self) -> dict[str, Array]:
         """Columns of `line.csv`: t has shape (times,), s (cells,), the fields C, E, ... (times, cells)."""
-        columns = read_columns(self.folder / "line.csv", "t", "s", *FIELDS, of_run=True)
+        columns = read_columns(self.folder / "line.csv", "t", "s", *self.names, of_run=True)
         times, first, counts = np.unique(columns["t"], return_index=True, return_counts=True)
         if len(counts) > 1 and counts[-1] < counts[0]:  # the run ended within the last one
             columns = {name: values[: first[-1]] for name, values in columns.items()}
@@ -190,7 +199,7 @@ class RunDirectory:
                 f"{self.folder / 'line.csv'}: holds {min(counts)} to {max(counts)} points a time; one number"
             )
         shape = (len(times), counts[0])
-        fields = {field: columns[field].reshape(shape) for field in FIELDS}
+        fields = {name: columns[name].reshape(shape) for name in self.names}
         return {"t": columns["t"][first], "s": columns["s"][: shape[1]], **fields}
 
     @property
@@ -205,8 +214,8 @@ class RunDirectory:
         """`line` of a finished run, nan at points outside a mesh.  Raises InputError where some of it is cut off."""
         line = self.line
         if self.manifest["grid"]["kind"] == "mesh":
-            inside = ~np.isnan([line[field] for field in FIELDS]).all(axis=(0, 1))
-            self._check_whole("line.csv", line | {field: line[field][:, inside] for field in FIELDS})
+            inside = ~np.isnan([line[field] for field in self.names]).all(axis=(0, 1))
+            self._check_whole("line.csv", line | {field: line[field][:, inside] for field in self.names})
         else:
             self._check_whole("line.csv", line)
         return line

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .parameters import PRESETS, TABLE_1, Parameters
+from .models.polyakov import PRESETS, TABLE_1, Parameters
 
 #: Entries that Table 1 gives no range for are taken within this factor of the normalised set's.
 ASSUMED_FACTOR = 10.0

@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from . import FIELDS
-from .parameters import POSITIVE, PRESETS, Parameters
+from .models.polyakov import MODEL, PRESETS, Parameters
 from .shapes import Addition, Disk, Shape, TumourBall, TumourShape
 from .tables import Axis, NonNegative, Positive, Table, unknown_key
 
@@ -273,7 +273,7 @@ def check_parameters(values: Mapping[str, float], *others: str) -> None:
     for name, value in values.items():
         if name not in Parameters._fields:
             raise unknown_key(name, (*others, *Parameters._fields))
-        if name in POSITIVE and value <= 0.0:
+        if name in MODEL.positive and value <= 0.0:
             raise ValueError(f"{name} = {value:g}; accepted: greater than 0")
 
 
@@ -409,10 +409,10 @@ class Scenario(Table):
             parameters = change.changed(parameters)
             for name, factor in change.factors.items():
                 value = getattr(parameters, name)
-                if not isfinite(value) or (name in POSITIVE and value == 0.0):
+                if not isfinite(value) or (name in MODEL.positive and value == 0.0):
                     raise ValueError(
                         f"intervention.{n}.scale: {name} = {factor:g} makes {name} {value:g}; accepted: a factor that "
-                        f"leaves it finite{' and greater than 0' if name in POSITIVE else ''}"
+                        f"leaves it finite{' and greater than 0' if name in MODEL.positive else ''}"
                     )
 
     def tables(self) -> dict[str, Any]:

@@ -12,10 +12,9 @@ import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
 
-from . import FIELDS
 from .dosing import Event, Schedule, same_time
 from .errors import InputError, NumericsError
-from .parameters import Parameters
+from .model import Medium, Model
 from .spaces import Space
 
 Array = NDArray[np.float64]
@@ -36,6 +35,7 @@ class Integrator(Protocol):
     adaptive: bool
     taxis: str
     negligible: float
+    model: Model
     clamped: Array
     seconds: dict[str, float]
 
@@ -49,12 +49,8 @@ class Integrator(Protocol):
     def step(self, u: Array, dt: float) -> float:
         """Advance the state, shape (7, n_local), in place by dt days, or fewer if adaptive; how many.  Collective."""
 
-    def restart(self, parameters: Parameters, D_C: Array | None) -> None:
-        """The state or the parameters have jumped: forget what was, go on with these; collective.
-
-        `D_C`: diffusivity of C by cell, shape (n_local,) with valid ghosts, another array whenever its values are
-        others; None where it is `parameters.D_C` everywhere.
-        """
+    def restart(self, medium: Medium) -> None:
+        """The state or the parameters have jumped: forget what was, go on with these; collective."""
 
     def figures(self) -> dict[str, Any]:
         """Counts for the manifest, among them `rejected_steps`."""
@@ -153,6 +149,7 @@ class Simulation:
         self.space, self.integrator, self.u = space, integrator, u
         self.end, self.every, self.dt = end, every, dt
         self.schedule, self.observers, self.interrupted = schedule, observers, interrupted
+        self.names = integrator.model.names
         self.t = 0.0
         #: Days since the row before in the series: 0 at the start and after an infusion.
         self.last_dt = 0.0
@@ -164,7 +161,7 @@ class Simulation:
         self.seconds = {"output": 0.0}
         self.totals = self._measure()
         self._largest_total = self.totals.total
-        self._deepest: Array = np.zeros(len(FIELDS))
+        self._deepest: Array = np.zeros(len(self.names))
 
     def run(self) -> None:
         """Advance to the end or until interrupted (`stopped_by`).  Observers are told how it ended.
@@ -199,7 +196,7 @@ class Simulation:
     def clamped_share(self) -> Array:
         """What clamping has added to each field, as a share of the largest total it has had, shape (7,)."""
         largest = self._largest_total
-        return np.divide(self.totals.clamped, largest, out=np.zeros(len(FIELDS)), where=largest > 0.0)
+        return np.divide(self.totals.clamped, largest, out=np.zeros(len(self.names)), where=largest > 0.0)
 
     @property
     def undershoot(self) -> Array:
@@ -234,7 +231,7 @@ class Simulation:
                 self.last_dt = 0.0
                 self._look(f"after an infusion at t = {self.t:g}")
         if happened:
-            self.integrator.restart(self.schedule.parameters, self.schedule.D_C)
+            self.integrator.restart(self.schedule.medium)
 
     def _steps(self, start: float, stop: float) -> Iterator[tuple[float, float]]:
         """Where each step is to end, and its length."""
@@ -266,12 +263,12 @@ class Simulation:
         itself to clamping.
         """
         self.totals = self._measure()
-        for name, total, clamped in zip(FIELDS, self.totals.total, self.totals.clamped, strict=True):
+        for name, total, clamped in zip(self.names, self.totals.total, self.totals.clamped, strict=True):
             if not np.isfinite([total, clamped]).all():
                 raise NumericsError(f"{name} is no longer finite {when}; saved: {self.outputs} outputs{advice}")
         self._largest_total = np.maximum(self._largest_total, self.totals.total)
         least, largest = self.totals.least, self.totals.largest
-        below = np.divide(np.maximum(-least, 0.0), largest, out=np.zeros(len(FIELDS)), where=largest > 0.0)
+        below = np.divide(np.maximum(-least, 0.0), largest, out=np.zeros(len(self.names)), where=largest > 0.0)
         self._deepest = np.maximum(self._deepest, below)
         self._tell(lambda observer: observer.step(self))
         if self.integrator.adaptive:
@@ -279,7 +276,7 @@ class Simulation:
 
     def _refuse_clamped(self, when: str) -> None:
         """Raise NumericsError where a field owes too much of itself to clamping."""
-        share, name = self.clamped_share.max(), FIELDS[int(self.clamped_share.argmax())]
+        share, name = self.clamped_share.max(), self.names[int(self.clamped_share.argmax())]
         if share > MEANINGLESS:
             raise NumericsError(
                 f"{share:.0%} of {name} was made by setting negative values to zero {when}; "

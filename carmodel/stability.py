@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 
 from .homogeneous import jacobian, reference_levels
-from .kinetics import chemotactic_sensitivity
-from .parameters import Parameters
+from .model import Medium
+from .models.polyakov import Fields, Parameters, chi_C
 from .steady import SteadyState, growth_roots
 
 Array = NDArray[np.float64]
@@ -152,8 +152,8 @@ def linearisation(u: ArrayLike, p: Parameters, k2: ArrayLike) -> Array:
     """
     state = np.asarray(u, dtype=float)
     k_squared = np.asarray(k2, dtype=float)[..., None, None]
-    transport = -np.diag(p.diffusivities)
-    transport[0, 4] += chemotactic_sensitivity.py_func(state[5], p) * state[0]
+    transport = -np.diag(Medium(p).numbers)
+    transport[0, 4] += chi_C(Fields(*state), p) * state[0]
     return jacobian(state, p) + k_squared * transport
 
 

@@ -28,7 +28,7 @@ from scipy.optimize import brentq
 from .errors import InputError
 from .homogeneous import balance, jacobian, residual
 from .intervals import Interval, point, zeros
-from .parameters import Parameters
+from .models.polyakov import Parameters
 
 Array = NDArray[np.float64]
 

@@ -8,7 +8,6 @@ from rich.box import SIMPLE
 from rich.table import Table
 from rich.text import Text
 
-from . import FIELDS
 from .messages import one_line
 from .results import RunDirectory
 from .units import integral_unit
@@ -88,8 +87,9 @@ def table(runs: Mapping[str, RunDirectory], made: Collection[str]) -> Table:
 
 def _clamped(series: dict[str, np.ndarray]) -> str:
     """What setting negative values to zero has made of the field that owes most to it."""
-    shares = {f: series[f"clamped_{f}"][-1] / max(series[f"total_{f}"].max(), 1e-300) for f in FIELDS}
-    most = max(FIELDS, key=lambda f: shares[f])
+    names = [name.removeprefix("total_") for name in series if name.startswith("total_")]
+    shares = {f: series[f"clamped_{f}"][-1] / max(series[f"total_{f}"].max(), 1e-300) for f in names}
+    most = max(shares, key=lambda f: shares[f])
     return f"{shares[most]:.2g} of {most} made by setting negative values to zero, of other fields less"
 
 

@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from . import FIELDS
 from .csvfile import read_columns, read_first
 from .errors import InputError
 from .files import INDEX_BYTES, open_regular
@@ -21,6 +20,9 @@ from .vtkheader import inside
 from .xmltree import parse
 
 Array = NDArray[np.float64]
+
+#: Columns of the published format beside the fields: time, indices and coordinates.
+PLACES = tuple("tijkxyz")
 Found = TypeVar("Found")
 
 
@@ -47,13 +49,14 @@ class MeshCells:
 class Volumes:
     """Fields at the saved times.
 
-    `read(n)` gives those of `times[n]`: shape (7, nz, ny, nx) on a box, (7, cells) on a mesh.  `cells()` says where
-    they are; None in formats that do not.
+    `read(n)` gives those of `times[n]`: shape (fields, nz, ny, nx) on a box, (fields, cells) on a mesh.  `cells()` says
+    where they are; None in formats that do not.  `names()` are those of the fields; None in formats without names.
     """
 
     times: list[float]
     read: Callable[[int], Array]
     cells: Callable[[], BoxCells | MeshCells | None]
+    names: Callable[[], tuple[str, ...] | None] = lambda: None
 
 
 def _alike(
@@ -101,13 +104,20 @@ def saved_datasets(index: Path) -> tuple[list[float], Callable[[int], Any]]:
             found = read_vtk(files[n])
         except ValueError as error:
             raise InputError(f"{files[n]}: {error}") from None
-        if missing := [field for field in FIELDS if np.ndim(found.cell_data.get(field)) != 1]:
-            raise InputError(f"{files[n]}: no cell data {missing[0]}; accepted: {', '.join(FIELDS)}, one number a cell")
+        if not _fields(found):
+            raise InputError(f"{files[n]}: no cell data; accepted: fields of one number a cell")
+        if n and (missing := [name for name in _fields(dataset(0)) if name not in _fields(found)]):
+            raise InputError(f"{files[n]}: no cell data {missing[0]}; accepted: the fields of {files[0]}")
         if min(_counts(found)) < 1 or not np.isfinite(found.bounds).all():
             raise InputError(f"{files[n]}: is flat, empty or endless; accepted: what a run writes")
         return found
 
     return times, _alike(dataset, _counts, files)
+
+
+def _fields(dataset: Any) -> tuple[str, ...]:
+    """Names of the cell data that are one number a cell, in the file's order."""
+    return tuple(name for name in dataset.cell_data.keys() if np.ndim(dataset.cell_data[name]) == 1)  # noqa: SIM118
 
 
 def _counts(dataset: Any) -> tuple[int, ...]:
@@ -121,10 +131,12 @@ def vtk_volumes(index: Path) -> Volumes:
 
     def read(n: int) -> Array:
         found = dataset(n)
-        fields = np.stack([np.asarray(found.cell_data[field]) for field in FIELDS])
-        if hasattr(found, "dimensions"):
-            return fields.reshape(len(FIELDS), *reversed(_counts(found)))
-        return fields
+        fields = np.stack([np.asarray(found.cell_data[name]) for name in names()])
+        return fields.reshape(len(fields), *reversed(_counts(found))) if hasattr(found, "dimensions") else fields
+
+    @cache
+    def names() -> tuple[str, ...]:
+        return _fields(dataset(0))
 
     def cells() -> BoxCells | MeshCells:
         found = dataset(0)
@@ -137,7 +149,7 @@ def vtk_volumes(index: Path) -> Volumes:
             raise InputError(f"{index}: has cells without a volume; accepted: what a run writes")
         return MeshCells(np.asarray(found.cell_centers().points), volumes, low, high)
 
-    return Volumes(times, read, cells)
+    return Volumes(times, read, cells, names)
 
 
 def csv_files(folder: Path) -> list[Path]:
@@ -157,11 +169,15 @@ def csv_volumes(files: list[Path]) -> Volumes:
     """Volumes of files in the published format."""
 
     def read(n: int) -> Array:
-        columns, (nx, ny, nz) = _nodes(files[n])
+        columns, (nx, ny, nz) = _nodes(files[n], *(names() if n else ()))
         i, j, k = (columns[name].astype(int) for name in "ijk")
-        whole = np.full((len(FIELDS), nz, ny, nx), np.nan)
-        whole[:, k, j, i] = [columns[field] for field in FIELDS]
+        whole = np.full((len(names()), nz, ny, nx), np.nan)
+        whole[:, k, j, i] = [columns[field] for field in names()]
         return whole
+
+    @cache
+    def names() -> tuple[str, ...]:
+        return tuple(name for name in _nodes(files[0])[0] if name not in PLACES)
 
     def cells() -> BoxCells:
         columns, n = _nodes(files[0])
@@ -172,12 +188,15 @@ def csv_volumes(files: list[Path]) -> Volumes:
             raise InputError(f"{files[0]}: x, y, z are not those of a box")
         return BoxCells(n, ends[:, 0] - half, ends[:, 1] + half)
 
-    return Volumes([read_first(path, "t") for path in files], _alike(read, lambda u: u.shape[:0:-1], files), cells)
+    times = [read_first(path, "t") for path in files]
+    return Volumes(times, _alike(read, lambda u: u.shape[:0:-1], files), cells, names)
 
 
-def _nodes(path: Path) -> tuple[dict[str, Array], tuple[int, int, int]]:
+def _nodes(path: Path, *fields: str) -> tuple[dict[str, Array], tuple[int, int, int]]:
     """Columns of a file in the published format, a row a node, and how many nodes there are along x, y, z."""
-    columns = read_columns(path, *"tijkxyz", *FIELDS)
+    columns = read_columns(path, *PLACES, *fields)
+    if len(columns) == len(PLACES):
+        raise InputError(f"{path}: no fields beside {', '.join(PLACES)}")
     numbers = np.stack([columns[name] for name in "ijk"])
     if not ((numbers >= 0) & (numbers < 2**31) & (numbers == np.floor(numbers))).all():
         raise InputError(f"{path}: i, j, k are not all whole numbers from 0 on")
@@ -188,13 +207,13 @@ def _nodes(path: Path) -> tuple[dict[str, Array], tuple[int, int, int]]:
 
 
 def npz_volumes(path: Path) -> Volumes:
-    """Volumes of an `.npz` with times t, shape (times,), and fields u, shape (times, 7, nz, ny, nx)."""
+    """Volumes of an `.npz` with times t, shape (times,), and fields u, shape (times, fields, nz, ny, nx)."""
     try:
         times, u = read_arrays(path, "t", "u")
     except ValueError as error:
         raise InputError(f"{path}: not an .npz with t and u: {error}") from None
-    if u.ndim != 5 or times.ndim != 1 or u.shape[:2] != (len(times), len(FIELDS)) or not u.size:
-        raise InputError(f"{path}: u has shape {u.shape}; accepted: (times, {len(FIELDS)}, nz, ny, nx)")
+    if u.ndim != 5 or times.ndim != 1 or len(u) != len(times) or not u.size:
+        raise InputError(f"{path}: u has shape {u.shape}; accepted: (times, fields, nz, ny, nx)")
     if not np.isfinite(times).all():
         raise InputError(f"{path}: t has values that are not finite")
-    return Volumes(times.tolist(), lambda n: np.asarray(u[n]), lambda: None)
+    return Volumes(times.tolist(), lambda n: np.asarray(u[n]), lambda: None, lambda: None)

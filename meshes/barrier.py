@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyvista
 
-from carmodel.parameters import PRESETS
+from carmodel.models.polyakov import PRESETS
 
 CELLS, LENGTHS = (80, 4, 4), (1.0, 0.2, 0.2)
 WALL = (0.40, 0.45)

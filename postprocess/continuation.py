@@ -23,7 +23,7 @@ from style import COLOURS, LABELS, check_stem, save, use_style
 from carmodel import FIELDS
 from carmodel.continuation import Axis, Branch, diagram
 from carmodel.errors import InputError
-from carmodel.parameters import Parameters
+from carmodel.models.polyakov import Parameters
 from carmodel.runfile import load
 from carmodel.steady import check
 

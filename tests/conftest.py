@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from carmodel import cli
-from carmodel.parameters import PRESETS, Parameters
+from carmodel.models.polyakov import PRESETS, Parameters
 from carmodel.petsc import PETSc
 
 ROOT = Path(__file__).parents[1]

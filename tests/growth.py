@@ -5,7 +5,8 @@ import numpy as np
 from carmodel.homogeneous import reference_levels
 from carmodel.integrators import Exponential, Imex, Strang
 from carmodel.integrators.coupled import Coupled
-from carmodel.parameters import PRESETS, Parameters
+from carmodel.model import Medium
+from carmodel.models.polyakov import PRESETS, Parameters
 from carmodel.spaces import BoxSpace
 from carmodel.spaces.mesh import MeshSpace, grid_mesh
 from carmodel.stability import linearisation
@@ -17,10 +18,18 @@ P = PRESETS["normalised"]
 
 #: Space, integrator and longest step by name; another integrator is tested by being listed.
 INTEGRATORS = {
-    "imex": (lambda *box: BoxSpace(*box), lambda space, p: Imex(space, p, rtol=1e-6, clamp=False), 0.5),
-    "exponential": (lambda *box: BoxSpace(*box), lambda space, p: Exponential(space, p, rtol=1e-6, clamp=False), 0.5),
-    "strang": (lambda *box: BoxSpace(*box), lambda space, p: Strang(space, p, clamp=False), 0.02),
-    "coupled": (lambda *box: MeshSpace(grid_mesh(*box)), lambda space, p: Coupled(space, p, tolerance=1e-12), 0.025),
+    "imex": (lambda *box: BoxSpace(*box), lambda space, p: Imex(space, Medium(p), rtol=1e-6, clamp=False), 0.5),
+    "exponential": (
+        lambda *box: BoxSpace(*box),
+        lambda space, p: Exponential(space, Medium(p), rtol=1e-6, clamp=False),
+        0.5,
+    ),
+    "strang": (lambda *box: BoxSpace(*box), lambda space, p: Strang(space, Medium(p), clamp=False), 0.02),
+    "coupled": (
+        lambda *box: MeshSpace(grid_mesh(*box)),
+        lambda space, p: Coupled(space, Medium(p), tolerance=1e-12),
+        0.025,
+    ),
 }
 
 CASES = {

@@ -5,9 +5,12 @@ from pathlib import Path
 import numpy as np
 
 from carmodel.claims import ObservedRun, experiments, judge, statements
-from carmodel.output.series import COLUMNS
+from carmodel.csvfile import KINDS
+from carmodel.models.polyakov import MODEL
 
 BY_NUMBER = {statement.number: statement for statement in statements()}
+
+COLUMNS = ["t", "dt", *(f"{kind}_{field}" for field in MODEL.names for kind in KINDS)]
 
 SCENARIO = experiments(["3.4"], [])["3.4-base"]
 

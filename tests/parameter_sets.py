@@ -3,7 +3,7 @@
 Each is the normalised set with other values; densities in K_T, time in days.
 """
 
-from carmodel.parameters import PRESETS
+from carmodel.models.polyakov import PRESETS
 
 _P = PRESETS["normalised"]
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from carmodel.homogeneous import jacobian, reference_levels, solve
-from carmodel.parameters import Parameters
+from carmodel.models.polyakov import Parameters
 from carmodel.sampling import random_parameters
 from carmodel.stability import growth_rate, verdict
 from carmodel.steady import largest_C, steady_states

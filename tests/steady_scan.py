@@ -11,7 +11,7 @@ import numpy as np
 from scipy.optimize import brentq, root
 
 from carmodel.homogeneous import jacobian, rates, reference_levels, residual
-from carmodel.parameters import PRESETS, Parameters
+from carmodel.models.polyakov import PRESETS, Parameters
 from carmodel.steady import Coexistence, coexistence, tumour_states
 
 #: On a logarithmic scale and as many on a linear one.

@@ -18,7 +18,8 @@ from carmodel.claims.statement import Condition
 from carmodel.errors import InputError
 from carmodel.homogeneous import jacobian, solve
 from carmodel.launch import launch
-from carmodel.parameters import PRESETS
+from carmodel.model import Medium
+from carmodel.models.polyakov import PRESETS
 from carmodel.volumes import BoxCells
 from tests.conftest import ROOT
 from tests.made_up import BY_NUMBER, SCENARIO, made_up, verdict
@@ -275,9 +276,12 @@ def test_figure_7_on_a_coarse_grid(figure_7):
 def test_flipped_chemotaxis_is_caught(infiltration, tmp_path, monkeypatch):
     """Away from the tumour, C comes to its centre later than by diffusion alone."""
     right = integrators.Exponential
-    monkeypatch.setattr(
-        integrators, "Exponential", lambda space, p, **more: right(space, p._replace(chi_0=-p.chi_0), **more)
-    )
+
+    def flipped(space, medium, **more):
+        p = medium.parameters
+        return right(space, Medium(p._replace(chi_0=-p.chi_0)), **more)
+
+    monkeypatch.setattr(integrators, "Exponential", flipped)
     runs = infiltration | simulate(tmp_path, "3.2", ["3.2-base"])
     assert failing("3.2", runs) >= {"3.2-04"}
     assert verdict("3.2-04", runs).conditions[0].value < -0.1

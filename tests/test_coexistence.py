@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from carmodel.homogeneous import jacobian
-from carmodel.parameters import PRESETS
+from carmodel.models.polyakov import PRESETS
 from carmodel.stability import CE, block
 from carmodel.steady import coexistence, tumour_states
 from tests.steady_scan import CASES, ONE_WAY, compared

@@ -9,7 +9,7 @@ from carmodel import continuation
 from carmodel.continuation import Axis, branch_through, diagram
 from carmodel.errors import InputError
 from carmodel.homogeneous import jacobian, reference_levels, residual
-from carmodel.parameters import PRESETS
+from carmodel.models.polyakov import PRESETS
 from carmodel.stability import CE, block, growth_rate, spectrum
 from carmodel.steady import coexistence, growth_roots, steady_states, tumour_states
 from tests.parameter_sets import OSCILLATING, THREE

@@ -5,6 +5,7 @@ from math import inf
 import numpy as np
 import pytest
 
+from carmodel import FIELDS
 from carmodel.errors import NumericsError
 from carmodel.integrators import Exponential, Imex
 from carmodel.integrators.control import (
@@ -16,7 +17,8 @@ from carmodel.integrators.control import (
     next_attempt,
     relative_undershoot,
 )
-from carmodel.parameters import PRESETS
+from carmodel.model import Medium
+from carmodel.models.polyakov import PRESETS
 from carmodel.spaces import BoxSpace
 from tests.conftest import without_reactions
 
@@ -52,7 +54,7 @@ def test_only_a_step_cut_short_leaves_the_natural_one_as_it_was():
 
 
 def test_errors_are_judged_by_the_field_or_its_first_rate_or_what_it_was():
-    scale = Scale()
+    scale = Scale(7)
     sizes, rates = np.zeros(7), np.zeros(7)
     sizes[0], rates[0], rates[1], sizes[2] = 2.0, 1.0, 3.0, 4.0
     assert scale.judged(sizes, rates, 0.5).tolist() == [2.0, 1.5, 4.0, inf, inf, inf, inf]
@@ -63,7 +65,7 @@ def test_errors_are_judged_by_the_field_or_its_first_rate_or_what_it_was():
 
 
 def test_an_undershoot_that_shorter_steps_avoid_is_not_accepted():
-    policy = Undershoot(RTOL)
+    policy = Undershoot(RTOL, FIELDS)
     policy.begin()
     assert not policy.accepts(depths(0.5), 1.0)
     assert not policy.accepts(depths(0.05), 0.25)  # less than half in a day
@@ -76,7 +78,7 @@ def test_an_undershoot_that_shorter_steps_avoid_is_not_accepted():
 
 
 def test_an_undershoot_that_shorter_steps_do_not_avoid_is_accepted_until_the_equations_change():
-    policy = Undershoot(RTOL)
+    policy = Undershoot(RTOL, FIELDS)
     policy.begin()
     assert not policy.accepts(depths(0.5), 1.0)
     assert policy.accepts(depths(0.1), 0.25)  # more than half in a day
@@ -90,7 +92,7 @@ def test_an_undershoot_that_shorter_steps_do_not_avoid_is_accepted_until_the_equ
 
 
 def test_the_deepest_undershoot_is_told():
-    policy = Undershoot(RTOL)
+    policy = Undershoot(RTOL, FIELDS)
     for depth in (2e-4, 9e-4, 0.0):
         policy.begin()
         policy.keep(depths(depth), 1.0)
@@ -99,7 +101,7 @@ def test_the_deepest_undershoot_is_told():
 
 def test_a_step_that_was_not_kept_leaves_nothing():
     """The error may reject what the undershoot would not: it is not counted, and loosens nothing."""
-    policy = Undershoot(RTOL)
+    policy = Undershoot(RTOL, FIELDS)
     policy.begin()
     assert not policy.accepts(depths(1.0), 1.0)
     assert policy.accepts(depths(1.0), 0.25)
@@ -109,7 +111,7 @@ def test_a_step_that_was_not_kept_leaves_nothing():
 
 
 def test_where_no_shorter_step_can_be_tried_the_field_is_named():
-    policy = Undershoot(RTOL)
+    policy = Undershoot(RTOL, FIELDS)
     policy.begin()
     with pytest.raises(NumericsError, match=r"TA undershoots by 0\.5 even in a step of 5e-13 days"):
         policy.accepts(depths(0.5), 0.5 * SHORTEST)
@@ -137,7 +139,7 @@ def box():
 
 @pytest.mark.parametrize("make", [Imex, Exponential])
 def test_a_step_cut_short_does_not_shorten_the_next(box, make):
-    integrator = make(box, without_reactions(), dt=0.5)
+    integrator = make(box, Medium(without_reactions()), dt=0.5)
     u = box.zeros(7) + 0.5  # nothing happens: no step is too long
     assert integrator.step(u, 0.01) == 0.01
     assert integrator.step(u, 10.0) >= 0.5
@@ -146,7 +148,7 @@ def test_a_step_cut_short_does_not_shorten_the_next(box, make):
 
 @pytest.mark.parametrize(("make", "share"), [(Imex, 0.75), (Exponential, 0.5)])
 def test_the_last_two_steps_share_what_is_left(box, make, share):
-    integrator = make(box, without_reactions(), dt=1.0)
+    integrator = make(box, Medium(without_reactions()), dt=1.0)
     u = box.zeros(7) + 0.5
     assert integrator.step(u, 1.25) == pytest.approx(share * 1.25)
     integrator.destroy()
@@ -155,9 +157,9 @@ def test_the_last_two_steps_share_what_is_left(box, make, share):
 @pytest.mark.parametrize("make", [Imex, Exponential])
 def test_after_a_discontinuity_nothing_is_unavoidable(box, make):
     p = PRESETS["normalised"]
-    integrator = make(box, p)
+    integrator = make(box, Medium(p))
     integrator.undershoot.keep(depths(0.5), 1.0)
-    integrator.restart(p, None)
+    integrator.restart(Medium(p))
     integrator.undershoot.begin()
     assert not integrator.undershoot.accepts(depths(0.5), 1.0)
     integrator.destroy()
@@ -167,7 +169,7 @@ def test_growth_too_fast_for_any_step_ends_the_run(box):
     """Nothing undershoots: the error alone has to say so."""
     u = box.zeros(7)
     u[6] = 1.0
-    integrator = Exponential(box, without_reactions()._replace(lambda_H=-1e17))
+    integrator = Exponential(box, Medium(without_reactions()._replace(lambda_H=-1e17)))
     with pytest.raises(NumericsError, match="no step is short enough for"), np.errstate(all="ignore"):
         integrator.step(u, 1.0)
     integrator.destroy()

@@ -14,7 +14,8 @@ from carmodel.equations import TAXIS_TERMS
 from carmodel.errors import NumericsError
 from carmodel.integrators import Strang, coupled
 from carmodel.integrators.coupled import SCHEMES, Coupled
-from carmodel.parameters import PRESETS
+from carmodel.model import Medium
+from carmodel.models.polyakov import PRESETS
 from carmodel.petsc import PETSc
 from carmodel.spaces import BoxSpace
 from tests.conftest import mpirun, smooth_state, without_reactions
@@ -24,9 +25,9 @@ from tests.test_kinetics import paper
 P = PRESETS["normalised"]
 
 
-def advance(space, p, u, dt, steps, **options):
+def advance(space, p, u, dt, steps, D_C=None, **options):
     """Advance u in place; the integrator, its PETSc objects freed."""
-    integrator = Coupled(space, p, **options)
+    integrator = Coupled(space, Medium(p, {"D_C": D_C}), **options)
     for _ in range(steps):
         integrator.step(u, dt)
     integrator.destroy()
@@ -37,9 +38,9 @@ def advance(space, p, u, dt, steps, **options):
 def test_unknown_names_are_refused():
     space = uniform((2, 2, 2))
     with pytest.raises(ValueError, match="taxis: 'downwind' is unknown; accepted: central, upwind, scharfetter-gummel"):
-        Coupled(space, P, taxis="downwind")
+        Coupled(space, Medium(P), taxis="downwind")
     with pytest.raises(ValueError, match="scheme: 'euler' is unknown; accepted: backward-euler, bdf2"):
-        Coupled(space, P, scheme="euler")
+        Coupled(space, Medium(P), scheme="euler")
 
 
 # ---- time ----------------------------------------------------------------------------------------------------------
@@ -74,7 +75,7 @@ def test_alternating_steps_keep_second_order():
     space = uniform((6, 5, 4))
     ends = []
     for n in (6, 12, 24):
-        integrator, u = Coupled(space, P), smooth(space)
+        integrator, u = Coupled(space, Medium(P)), smooth(space)
         for _ in range(n):
             integrator.step(u, 0.3 / n)
             integrator.step(u, 0.5 / n)
@@ -86,7 +87,7 @@ def test_alternating_steps_keep_second_order():
 
 def test_steps_grow_at_most_twofold():
     space = uniform((2, 2, 2))
-    integrator, u = Coupled(space, P), smooth(space)
+    integrator, u = Coupled(space, Medium(P)), smooth(space)
     assert integrator._parts(1.5) == pytest.approx([0.1, 0.2, 0.4, 0.8])
     integrator.step(u, 1.5)
     for dt, parts in ((0.01, 1), (1.6, 1), (1.61, 2), (4.8, 2), (10.0, 3)):
@@ -101,7 +102,7 @@ def test_a_dose_starts_bdf2_afresh():
     """A jump handed in between two steps is no derivative: the answer is that of an integrator that never saw it."""
     space = uniform((6, 5, 4))
     u = smooth(space)
-    dosed = Coupled(space, P)
+    dosed = Coupled(space, Medium(P))
     dosed.step(u, 0.1)
     u[0] += 0.5
     fresh = u.copy()
@@ -120,7 +121,7 @@ def test_agrees_with_strang_as_steps_shrink():
     differences = []
     for n in (20, 40, 80):
         u, v = start.copy(), box.owned(start).reshape(7, -1).copy()
-        strang = Strang(box, P)
+        strang = Strang(box, Medium(P))
         for _ in range(n):
             strang.step(u, 0.4 / n)
         strang.destroy()
@@ -211,10 +212,10 @@ def test_residuals_are_below_the_tolerance_at_the_end():
     space = uniform()
     u = smooth(space)
     old = u.copy()
-    integrator = Coupled(space, P, scheme="backward-euler", tolerance=1e-7)
+    integrator = Coupled(space, Medium(P), scheme="backward-euler", tolerance=1e-7)
     integrator.step(u, 0.3)
     assert integrator.sweeps > 3
-    integrator._taxis_is_old = True
+    integrator._old_taxis.add(0)
     for f, name in enumerate(FIELDS):
         residual, scale, rounding = integrator._assemble(f, u)
         assert residual < 1e-7 * scale, name
@@ -226,7 +227,7 @@ def test_residuals_are_below_the_tolerance_at_the_end():
 def test_a_step_is_not_done_while_any_one_field_is_off():
     """Without reactions and taxis the fields are alone: a sweep must see each that is off, and name it."""
     space = uniform((4, 3, 3))
-    integrator, u = Coupled(space, without_reactions()._replace(chi_0=0.0)), smooth(space)
+    integrator, u = Coupled(space, Medium(without_reactions()._replace(chi_0=0.0))), smooth(space)
     integrator.systems.begin(10.0, 10.0 * u)
     solved = u.copy()
     for _ in range(3):
@@ -271,7 +272,7 @@ def test_a_step_that_does_not_converge_is_halved_and_said(caplog):
 def test_steps_grow_at_most_twofold_after_halvings_too(monkeypatch):
     """The second of the starting steps is halved twice: the third may not be eight times as long as what is left."""
     space = uniform((2, 2, 2))
-    integrator, u = Coupled(space, P), smooth(space)
+    integrator, u = Coupled(space, Medium(P)), smooth(space)
     advance_once, taken = integrator._advance, []
 
     def refuse_some(old, h):
@@ -292,7 +293,7 @@ def test_the_least_step_ends_the_run_in_one_line():
     space = uniform((4, 3, 3))
     u = smooth(space)
     before = u.copy()
-    integrator = Coupled(space, P, most_sweeps=1, least_step=0.01)
+    integrator = Coupled(space, Medium(P), most_sweeps=1, least_step=0.01)
     with pytest.raises(
         NumericsError, match=r"after 1 sweeps; dt = .* cannot be halved: the least step is 0\.01 days"
     ) as e:
@@ -306,7 +307,7 @@ def test_what_is_no_longer_finite_is_named():
     space = uniform((4, 3, 3))
     u = smooth(space)
     u[2, 5] = np.nan
-    integrator = Coupled(space, P, least_step=0.01)
+    integrator = Coupled(space, Medium(P), least_step=0.01)
     with pytest.raises(NumericsError, match="C is no longer finite"):
         integrator.step(u, 0.1)
     integrator.destroy()
@@ -327,7 +328,7 @@ def petsc_options(**given):
 def test_petsc_options_by_field_win_and_objects_are_freed():
     with petsc_options(H_pc_type="none", C_ksp_type="bcgs"):
         space = uniform((6, 5, 4))
-        integrator, u = Coupled(space, P), smooth(space)
+        integrator, u = Coupled(space, Medium(P)), smooth(space)
         integrator.step(u, 0.1)
         solvers = integrator.systems._solvers
         assert solvers[6].getPC().getType() == "none"
@@ -352,7 +353,7 @@ def test_direct_solves_give_the_same_fields():
 def test_what_petsc_cannot_set_up_ends_the_run_in_one_line():
     space = uniform((4, 3, 3))
     with petsc_options(H_pc_type="lu", H_pc_factor_mat_solver_type="nosuch"):
-        integrator = Coupled(space, P)
+        integrator = Coupled(space, Medium(P))
         with pytest.raises(NumericsError, match="system of H not solved: PETSc says: ") as e:
             integrator.step(smooth(space), 0.1)
         assert "\n" not in str(e.value)
@@ -376,7 +377,7 @@ def run_and_save(kind, path):
     u = smooth(space)
     u[1] = 0.0
     D_C = 0.01 * (1.0 + space.mesh.cellCenters.value[0])
-    integrator = Coupled(space, P._replace(chi_0=0.3), D_C=D_C, taxis="scharfetter-gummel")
+    integrator = Coupled(space, Medium(P._replace(chi_0=0.3), {"D_C": D_C}), taxis="scharfetter-gummel")
     for _ in range(5):
         integrator.step(u, 0.05)
     integrator.destroy()

@@ -5,8 +5,7 @@ import pytest
 
 from carmodel import stability
 from carmodel.homogeneous import jacobian
-from carmodel.kinetics import chemotactic_sensitivity
-from carmodel.parameters import PRESETS
+from carmodel.models.polyakov import PRESETS, Fields, chi_C
 from carmodel.sampling import random_parameters
 from carmodel.spaces import BoxSpace
 from carmodel.stability import (
@@ -101,7 +100,7 @@ def test_taxis_couples_C_to_S_alone():
     u = state_named("E_CT", P)
     with_taxis, without = (linearisation(u, P._replace(chi_0=chi), 7.0) for chi in (P.chi_0, 0.0))
     difference = with_taxis - without
-    assert difference[0, 4] == pytest.approx(7.0 * chemotactic_sensitivity(u[5], P) * u[0], rel=1e-14)
+    assert difference[0, 4] == pytest.approx(7.0 * chi_C(Fields(*u), P) * u[0], rel=1e-14)
     difference[0, 4] = 0.0
     assert np.abs(difference).max() == 0.0
     assert np.abs(linearisation(u, P, 0.0) - jacobian(u, P)).max() == 0.0

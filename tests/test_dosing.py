@@ -16,7 +16,8 @@ from carmodel.initial import initial_state
 from carmodel.integrators import Strang
 from carmodel.integrators.coupled import Coupled
 from carmodel.launch import launch
-from carmodel.parameters import PRESETS
+from carmodel.model import Medium
+from carmodel.models.polyakov import MODEL, PRESETS
 from carmodel.results import RunDirectory
 from carmodel.runfile import load
 from carmodel.scenario import Infusion, Intervention
@@ -155,7 +156,7 @@ def test_a_dose_adds_the_profile_that_the_same_shape_has_at_the_start(write):
     assert amount > 1e-3
     for add in (f"{shape}, value = 0.5", f"{shape}, amount = {amount!r}", "initial = 1.0"):
         scenario = load(write(text + f"[[infusion]]\ntime = 0.2\nadd = {{ {add} }}\n"))
-        schedule = Schedule(scenario.infusion, (), space, u, P, None, end=1.0)
+        schedule = Schedule(scenario.infusion, (), space, u, Medium(P), end=1.0)
         v = u.copy()
         assert list(schedule.happen(0.1, v)) == []
         assert np.array_equal(u, v)
@@ -165,7 +166,7 @@ def test_a_dose_adds_the_profile_that_the_same_shape_has_at_the_start(write):
         assert np.array_equal(v[1:], u[1:])
         assert list(schedule.happen(0.3, v)) == [], "it happens once"
     one = load(write(text + f"[[infusion]]\ntime = 0.2\nadd = {{ {shape} }}\n"))
-    assert Schedule(one.infusion, (), space, u, P, None, end=1.0).events[0].amount == pytest.approx(2.0 * amount)
+    assert Schedule(one.infusion, (), space, u, Medium(P), end=1.0).events[0].amount == pytest.approx(2.0 * amount)
     space.destroy()
 
 
@@ -176,7 +177,7 @@ def test_multiples_are_those_of_the_state_at_the_start():
     start = space.owned(u[0]).copy()
     doses = [Infusion(time=t, add={"initial": 0.5}) for t in (0.0, 0.2, 0.4)]
     run = Simulation(
-        space, Still(), u, end=0.5, every=0.0, dt=0.1, schedule=Schedule(doses, (), space, u, P, None, end=0.5)
+        space, Still(), u, end=0.5, every=0.0, dt=0.1, schedule=Schedule(doses, (), space, u, Medium(P), end=0.5)
     )
     run.run()
     assert space.owned(u[0]) == pytest.approx(2.5 * start, rel=1e-14)
@@ -187,7 +188,8 @@ def test_multiples_are_those_of_the_state_at_the_start():
 class Still:
     """An integrator that does nothing, and says so."""
 
-    order, adaptive, taxis, negligible, clamped, seconds = 1, False, "central", 0.01, np.zeros(7), {}
+    model, order, adaptive, taxis = MODEL, 1, False, "central"
+    negligible, clamped, seconds = 0.01, np.zeros(7), {}
     deepest_undershoot = np.zeros(7)
 
     def __init__(self):
@@ -197,8 +199,8 @@ class Still:
         self.calls.append(dt)
         return dt
 
-    def restart(self, parameters, D_C):
-        self.calls.append(parameters)
+    def restart(self, medium):
+        self.calls.append(medium.parameters)
 
 
 # ---- when ----------------------------------------------------------------------------------------------------------
@@ -213,7 +215,7 @@ def test_times_that_differ_by_rounding_are_one():
     space = BoxSpace((3, 3, 3), (1.0, 1.0, 1.0))
     u = space.zeros(7)
     doses = [Infusion(time=t, add={"initial": 1.0}) for t in (0.3, 3 * 0.1, 0.25, 1.0 - 1e-12, 1e-12)]
-    schedule = Schedule(doses, (), space, u, P, None, end=1.0)
+    schedule = Schedule(doses, (), space, u, Medium(P), end=1.0)
     assert schedule.times == [0.0, 0.25, 0.3, 1.0]
     integrator = Still()
     Simulation(space, integrator, u, end=1.0, every=0.1, dt=0.05, schedule=schedule).run()
@@ -234,13 +236,13 @@ def test_order_of_events_at_one_time():
         Intervention.model_validate({"time": 0.5, "scale": {"nu": 2.0, "eta": 4.0}}),
         Intervention.model_validate({"time": 0.2, "set": {"eta": 1.0}}),
     ]
-    schedule = Schedule(doses, changes, space, u, P, None, end=1.0)
+    schedule = Schedule(doses, changes, space, u, Medium(P), end=1.0)
     assert [event.change for event in schedule.events] == [changes[3], doses[1], *changes[:3], doses[0], doses[2]]
-    seen = [schedule.parameters.nu for _ in schedule.happen(0.5, u)]
+    seen = [schedule.medium.parameters.nu for _ in schedule.happen(0.5, u)]
     assert seen == [P.nu, P.nu, 3.0 * P.nu, 1.0, 2.0, 2.0, 2.0]
-    assert schedule.parameters == P._replace(nu=2.0, eta=8.0)
+    assert schedule.medium.parameters == P._replace(nu=2.0, eta=8.0)
     integrator = Still()
-    again = Schedule(doses, changes, space, u, P, None, end=1.0)
+    again = Schedule(doses, changes, space, u, Medium(P), end=1.0)
     Simulation(space, integrator, u, end=1.0, every=0.0, dt=1.0, schedule=again).run()
     assert integrator.calls == [
         pytest.approx(0.2), P._replace(eta=1.0), pytest.approx(0.3), P._replace(nu=2.0, eta=8.0), pytest.approx(0.5)
@@ -258,7 +260,7 @@ AFTER = BEFORE._replace(chi_0=0.3, D_A=0.05, D_C=2.0 * P.D_C, r_T=3.0 * P.r_T, a
 
 def run_with(space, integrator, u, change, D_C=None):
     """Six steps of 0.1 with a change after three; then free the integrator."""
-    schedule = Schedule((), [Intervention.model_validate(change)], space, u, BEFORE, D_C, end=0.6)
+    schedule = Schedule((), [Intervention.model_validate(change)], space, u, Medium(BEFORE, {"D_C": D_C}), end=0.6)
     Simulation(space, integrator, u, end=0.6, every=0.0, dt=0.1, schedule=schedule).run()
     integrator.destroy()
 
@@ -266,7 +268,7 @@ def run_with(space, integrator, u, change, D_C=None):
 def halves(make, u, space, D_C=(None, None)):
     """Three steps before and three after the change, each with an integrator that knows of nothing else."""
     for parameters, diffusivity in zip((BEFORE, AFTER), D_C, strict=True):
-        integrator = make(space, parameters, D_C=diffusivity)
+        integrator = make(space, Medium(parameters, {"D_C": diffusivity}))
         Simulation(space, integrator, u, end=0.3, every=0.0, dt=0.1).run()
         integrator.destroy()
 
@@ -281,7 +283,7 @@ def test_strang_goes_on_as_a_new_run_would(kind, masked):
     D_C = (space.zeros() + np.linspace(0.01, 0.03, space.n_local)) if masked else None
     if masked:
         space.exchange_field(D_C)
-    run_with(space, Strang(space, BEFORE, D_C=D_C), u, CHANGE, D_C)
+    run_with(space, Strang(space, Medium(BEFORE, {"D_C": D_C})), u, CHANGE, D_C)
     halves(Strang, v, space, D_C=(D_C, 2.0 * D_C) if masked else (None, None))
     assert np.array_equal(space.owned(u), space.owned(v))
     space.destroy()
@@ -289,14 +291,14 @@ def test_strang_goes_on_as_a_new_run_would(kind, masked):
 
 def test_strang_keeps_its_solvers_where_no_diffusivity_changes():
     space = BoxSpace((5, 4, 3), (1.0, 1.0, 1.0))
-    integrator, u = Strang(space, P), smooth_state(space)
+    integrator, u = Strang(space, Medium(P)), smooth_state(space)
     solvers = integrator.diffusion
     integrator.step(u, 0.1)
-    integrator.restart(P._replace(nu=0.0), None)
+    integrator.restart(Medium(P._replace(nu=0.0)))
     assert integrator.diffusion is solvers
     before = solvers.iterations.copy()
     assert before.any()
-    integrator.restart(P._replace(nu=0.0, D_H=0.1), None)
+    integrator.restart(Medium(P._replace(nu=0.0, D_H=0.1)))
     assert integrator.diffusion is not solvers
     assert integrator.figures()["linear_iterations"] == dict(zip(FIELDS, before.tolist(), strict=True))
     integrator.step(u, 0.1)
@@ -309,10 +311,10 @@ def test_jacobi_takes_new_diffusivities():
     space = BoxSpace((5, 4, 3), (1.0, 1.0, 1.0))
     u, v = smooth_state(space), smooth_state(space)
 
-    def jacobi(space, parameters, D_C=None):
-        return Strang(space, parameters, D_C=D_C, diffusion="jacobi", jacobi_iterations=5)
+    def jacobi(space, medium):
+        return Strang(space, medium, diffusion="jacobi", jacobi_iterations=5)
 
-    run_with(space, jacobi(space, BEFORE), u, CHANGE)
+    run_with(space, jacobi(space, Medium(BEFORE)), u, CHANGE)
     halves(jacobi, v, space)
     assert np.array_equal(u, v)
     space.destroy()
@@ -326,10 +328,10 @@ def test_coupled_goes_on_as_a_new_run_would(masked):
     D_C = np.linspace(0.01, 0.03, space.n_local) if masked else None
     options = {"taxis": "scharfetter-gummel"}
 
-    def coupled(space, parameters, D_C=None):
-        return Coupled(space, parameters, D_C=D_C, **options)
+    def coupled(space, medium):
+        return Coupled(space, medium, **options)
 
-    integrator = coupled(space, BEFORE, D_C)
+    integrator = coupled(space, Medium(BEFORE, {"D_C": D_C}))
     run_with(space, integrator, u, CHANGE, D_C)
     halves(coupled, v, space, D_C=(D_C, 2.0 * D_C) if masked else (None, None))
     assert np.array_equal(u, v)
@@ -341,24 +343,24 @@ def test_coupled_forgets_its_past_at_a_dose_and_keeps_its_systems():
     space = uniform((6, 5, 4))
     u = smooth(space)
     v = u.copy()
-    integrator = Coupled(space, P)
+    integrator = Coupled(space, Medium(P))
     integrator.step(u, 0.1)
     u[0] += 0.5
     v[:] = u
     systems = integrator.systems
-    integrator.restart(P, None)
+    integrator.restart(Medium(P))
     assert integrator.systems is systems
     integrator.step(u, 0.1)
     integrator.destroy()
-    fresh = Coupled(space, P)
+    fresh = Coupled(space, Medium(P))
     fresh.step(v, 0.1)
     fresh.destroy()
     # To the tolerance of the nonlinear solves: matrices kept in use round otherwise.
     assert np.abs(u - v).max() < 1e-9
     # Parameters that change while the state does not jump: BDF2 would go on from its memory unless told.
-    integrator = Coupled(space, P)
+    integrator = Coupled(space, Medium(P))
     integrator.step(u, 0.1)
-    integrator.restart(P._replace(r_T=2.0), None)
+    integrator.restart(Medium(P._replace(r_T=2.0)))
     assert integrator._earlier is None
     assert len(integrator._parts(0.1)) == 4
     integrator.destroy()
@@ -528,13 +530,13 @@ def test_smooth_shapes_outside_are_refused_and_narrow_ones_inside_are_not(kind, 
     for given in ({"amount": 0.01}, {"value": 2.0}):
         dose = Infusion(time=0.5, add=shape | given)
         if fits:
-            (event,) = Schedule([dose], (), space, space.zeros(7), P, None, end=1.0).events
+            (event,) = Schedule([dose], (), space, space.zeros(7), Medium(P), end=1.0).events
             assert event.amount > 0.0
         else:
             with pytest.raises(
                 InputError, match=r"infusion.0.add: .*: the shape is outside, its edge alone reaches in"
             ):
-                Schedule([dose], (), space, space.zeros(7), P, None, end=1.0)
+                Schedule([dose], (), space, space.zeros(7), Medium(P), end=1.0)
     space.destroy()
 
 
@@ -546,7 +548,7 @@ def test_what_is_outside_tetrahedra_need_not_be_outside_the_box_around_them(tmp_
 
     def amount(centre):
         dose = Infusion(time=0.5, add=NARROW | {"centre": centre, "amount": 0.01})
-        return Schedule([dose], (), space, space.zeros(7), P, None, end=1.0).events[0].amount
+        return Schedule([dose], (), space, space.zeros(7), Medium(P), end=1.0).events[0].amount
 
     for corner in np.asarray(space.mesh.vertexCoords).T[::7]:
         assert amount([float(x) for x in 0.99 * corner]) == 0.01

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from carmodel.integrators import Exponential, Imex, Strang
-from carmodel.parameters import PRESETS
+from carmodel.model import Medium
+from carmodel.models.polyakov import PRESETS
 from carmodel.spaces import BoxSpace, stencils
 from carmodel.threads import WORTHWHILE
 from tests.conftest import ROOT, smooth_state
@@ -99,7 +100,7 @@ def test_a_small_box_leaves_the_threads_of_others_alone(monkeypatch, kind):
     large, small = (BoxSpace(cells, (1.0, 1.0, 1.0)) for cells in ((40, 40, WORTHWHILE // 1600 + 1), (6, 6, 6)))
     assert numba.get_num_threads() == before
     for space, threads in ((large, len(os.sched_getaffinity(0))), (small, 1), (large, len(os.sched_getaffinity(0)))):
-        integrator = kind(space, PRESETS["normalised"], taxis="upwind")
+        integrator = kind(space, Medium(PRESETS["normalised"]), taxis="upwind")
         used.clear()
         integrator.step(smooth_state(space), 0.01)
         integrator.destroy()

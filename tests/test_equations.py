@@ -9,7 +9,8 @@ from scipy.sparse import csr_matrix
 from carmodel import FIELDS, transport
 from carmodel.equations import TAXIS_TERMS, Equations, FaceGradient, FaceMean, adjacent_cells, distance_share
 from carmodel.integrators.coupled import Coupled
-from carmodel.parameters import PRESETS
+from carmodel.model import Medium
+from carmodel.models.polyakov import PRESETS
 from tests.meshes import MESHES, graded
 
 P = PRESETS["normalised"]
@@ -36,9 +37,9 @@ def test_systems_are_those_that_fipy_assembles(kind, taxis):
     rng = np.random.default_rng(1)
     D_C = 0.001 + 0.02 * rng.random(space.n_local)
     p = P._replace(chi_0=1.0)
-    integrator = Coupled(space, p, D_C=D_C, taxis=taxis)
+    integrator = Coupled(space, Medium(p, {"D_C": D_C}), taxis=taxis)
     systems = integrator.systems
-    equations = Equations(space.mesh, p, D_C=D_C, taxis=taxis)
+    equations = Equations(space.mesh, Medium(p, {"D_C": D_C}), taxis=taxis)
     matrices = []
     for dt, lead in ((0.1, 1.0), (0.07, 1.5), (0.07, 1.5)):
         u, old, memory = rng.random((3, 7, space.n_local)) + 0.1
@@ -49,7 +50,7 @@ def test_systems_are_those_that_fipy_assembles(kind, taxis):
             equations.fields[f].setValue(u[f])
             equations.memory[f].setValue(memory[f])
         systems.begin(lead / dt, lead / dt * old + memory)
-        integrator._taxis_is_old = True
+        integrator._old_taxis.add(0)
         for f, name in enumerate(FIELDS):
             integrator._assemble(f, u)
             matrix, right_side = fipy_system(equations, f, dt)
@@ -68,7 +69,7 @@ def test_taxis_of_a_face_is_the_formula_of_the_box(kind, taxis):
     space = MESHES[kind]()
     rng = np.random.default_rng(2)
     D = 0.001 + 0.02 * rng.random(space.n_local)
-    equations = Equations(space.mesh, P._replace(chi_0=0.3), D_C=D, taxis=taxis)
+    equations = Equations(space.mesh, Medium(P._replace(chi_0=0.3), {"D_C": D}), taxis=taxis)
     faces = np.flatnonzero(np.asarray(space.mesh.interiorFaces))
     one, two = (cells[faces] for cells in adjacent_cells(space.mesh))
     area, distance = (np.asarray(x)[faces] for x in (space.mesh._faceAreas, space.mesh._cellDistances))
@@ -78,7 +79,7 @@ def test_taxis_of_a_face_is_the_formula_of_the_box(kind, taxis):
         assert t == pytest.approx(0.5)
     D_face = 1.0 / ((1.0 - t) / D[one] + t / D[two])
     for S, A, C in rng.random((2, 3, space.n_local)):  # twice: the second time, nothing may be left of the first
-        from_one, from_two = equations.taxis_outflow(S, A)
+        from_one, from_two = equations.taxis_outflow(0, {4: S, 5: A})
         ours = (from_one[faces] * C[one] + from_two[faces] * C[two]) / area
         chi = 0.3 / (1.0 + P.alpha_A * A)
         v = ((1.0 - t) * chi[one] + t * chi[two]) * (S[two] - S[one]) / distance

@@ -8,7 +8,8 @@ import pytest
 import pyvista
 
 from carmodel.integrators import Exponential, phi
-from carmodel.parameters import PRESETS
+from carmodel.model import Medium
+from carmodel.models.polyakov import PRESETS
 from carmodel.results import RunDirectory
 from carmodel.spaces import BoxSpace
 from carmodel.spaces.cosine import CosineTransform
@@ -59,9 +60,9 @@ def test_diffusion_alone_is_exact_in_one_step():
     u = smooth_state(space)
     expected = space.owned(u).copy()
     transform = CosineTransform(space)
-    for field, D in zip(expected, p.diffusivities, strict=True):
+    for field, D in zip(expected, Medium(p).diffusivities, strict=True):
         transform.heat(field, 3.0 * D)
-    integrator = Exponential(space, p, dt=3.0)
+    integrator = Exponential(space, Medium(p), dt=3.0)
     assert integrator.step(u, 3.0) == 3.0
     assert np.abs(space.owned(u) - expected).max() < 1e-14
     for holder in (integrator, transform, space):
@@ -72,10 +73,10 @@ def test_a_state_changed_between_steps_is_where_the_next_one_starts():
     """Without being told: what a new integrator makes of it, to the digit."""
     space = BoxSpace(*BOX)
     u = smooth_state(space)
-    integrator = Exponential(space, P, dt=0.1, adapt=False)
+    integrator = Exponential(space, Medium(P), dt=0.1, adapt=False)
     advance(integrator, u, 0.3)
     space.owned(u[0])[2, 3, 4] += 0.1
-    new, v = Exponential(space, P, dt=0.1, adapt=False), u.copy()
+    new, v = Exponential(space, Medium(P), dt=0.1, adapt=False), u.copy()
     integrator.step(u, 0.1)
     new.step(v, 0.1)
     assert np.array_equal(space.owned(u), space.owned(v))
@@ -92,7 +93,7 @@ def test_what_is_clamped_is_missing_from_the_next_step():
     space.owned(u[0])[...] = 1.0 * (x < 0.4)
     space.owned(u[4])[...] = np.exp(-(((x - 0.5) / 0.1) ** 2))
     before = space.sum_min_max(u)[0]
-    integrator = Exponential(space, p, rtol=1e-2, taxis="central")
+    integrator = Exponential(space, Medium(p), rtol=1e-2, taxis="central")
     for _ in range(6):
         integrator.step(u, 0.02)
         assert space.owned(u).min() >= 0.0

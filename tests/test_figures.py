@@ -8,7 +8,7 @@ import pytest
 
 from carmodel import FIELDS
 from carmodel.homogeneous import residual, solve
-from carmodel.parameters import PRESETS
+from carmodel.models.polyakov import PRESETS
 from tests.conftest import ROOT, Answer
 from tests.parameter_sets import OSCILLATING
 

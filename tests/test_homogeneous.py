@@ -4,11 +4,10 @@ import mpmath
 import numpy as np
 import pytest
 
-from carmodel import FIELDS, homogeneous
+from carmodel import FIELDS, homogeneous, tuples
 from carmodel.errors import NumericsError
 from carmodel.homogeneous import absent, balance, jacobian, rates, reference_levels, residual, sensitivity, solve
-from carmodel.kinetics import production_and_loss
-from carmodel.parameters import PRESETS, TABLE_1
+from carmodel.models.polyakov import PRESETS, TABLE_1, Fields
 from carmodel.sampling import random_parameters
 from tests.test_kinetics import paper
 
@@ -19,7 +18,8 @@ START = np.array([0.167965789517609, 0.0, 0.8790711384295582, 0.0, 0.0, 0.0, 0.0
 def high_precision_rates(u, p):
     """F(u) in mpmath numbers, from the plain kinetics."""
     p = type(p)(*map(mpmath.mpf, p))
-    production, loss = production_and_loss.py_func(*u, p.mu_1 * mpmath.exp(-p.xi * u[0]), p)
+    fields = Fields(*u)
+    production, loss = tuples.balance(fields, (p.mu_1 * mpmath.exp(-p.xi * fields.C),), p)
     return [P - L * v for P, L, v in zip(production, loss, u, strict=True)]
 
 

@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
-from carmodel.kinetics import antigen_recovery, exchange, production_and_loss, sources_and_sinks
-from carmodel.parameters import PRESETS, Parameters
+from carmodel.compiled import compiled
+from carmodel.homogeneous import balance
+from carmodel.models.polyakov import PRESETS, Fields, Parameters, passing, sinks, slow, sources
+from carmodel.tuples import balance as compiled_balance
+from carmodel.tuples import slow as compiled_slow
 
 
 def paper(u, p):
@@ -35,7 +38,7 @@ def test_production_minus_loss_is_the_paper_s_right_hand_side():
     rng = np.random.default_rng(1)
     for _ in range(100):
         p, u = random_parameters(rng), rng.uniform(0.0, 2.0, size=7)
-        production, loss = map(np.array, production_and_loss(*u, antigen_recovery(u[0], p), p))
+        production, loss = map(np.array, balance(u, p))
         assert np.abs(production - loss * u - paper(u, p)).max() < 1e-14
         assert (production >= 0.0).all()
         assert (loss >= 0.0).all()
@@ -45,9 +48,22 @@ def test_plain_functions_take_arrays_and_complex_numbers():
     """The same rates serve field arrays and complex-step derivatives."""
     rng = np.random.default_rng(2)
     p, u = PRESETS["normalised"], rng.uniform(0.1, 1.0, size=(7, 5)) + 1e-3j
-    production, loss = production_and_loss.py_func(*u, antigen_recovery.py_func(u[0], p), p)
+    production, loss = balance(u, p)
     ours = np.array([P - L * v for P, L, v in zip(production, loss, u, strict=True)])
     assert np.abs(ours - paper(u, p)).max() < 1e-14
+
+
+def test_compiled_loops_have_the_same_rates():
+    """Every operation in the same order: the same numbers to the last digit."""
+
+    @compiled
+    def rates(u, p):
+        return compiled_balance(u, compiled_slow(u, p), p)
+
+    rng = np.random.default_rng(4)
+    for _ in range(20):
+        p, u = random_parameters(rng), Fields(*rng.uniform(0.0, 2.0, size=7))
+        assert np.allclose(rates(u, p), balance(u, p), rtol=1e-15, atol=0.0)
 
 
 def test_exchange_moves_and_neither_makes_nor_destroys():
@@ -55,13 +71,13 @@ def test_exchange_moves_and_neither_makes_nor_destroys():
     rng = np.random.default_rng(3)
     p, u = random_parameters(rng), rng.uniform(0.1, 2.0, size=7)
     C, _, _, _, _, A, H = u
-    mu_BA = antigen_recovery(C, p)
-    production, loss = map(np.array, production_and_loss(*u, mu_BA, p))
-    sources, sinks = map(np.array, sources_and_sinks(*u, p))
-    moved = (production - sources) - (loss - sinks) * u
-    assert (sources >= 0.0).all()
-    assert (sinks >= 0.0).all()
-    assert exchange(C, A, H, mu_BA, p) == pytest.approx(
+    production, loss = map(np.array, balance(u, p))
+    fields = Fields(*u)
+    made, lost = np.array(sources(fields, p)), np.array(sinks(fields, p))
+    moved = (production - made) - (loss - lost) * u
+    assert (made >= 0.0).all()
+    assert (lost >= 0.0).all()
+    assert passing(fields, slow(fields, p), p) == pytest.approx(
         [p.k_e0 * (1 + p.beta_A * A + p.beta_H * H), p.p_r / (1 + A), p.mu_0 + p.nu * C, p.mu_1 * np.exp(-p.xi * C)]
     )
     assert np.abs(moved[:4]).min() > 1e-3

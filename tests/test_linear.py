@@ -11,7 +11,8 @@ from carmodel import FIELDS
 from carmodel.compare import compare
 from carmodel.errors import InputError, NumericsError
 from carmodel.linear import JacobiDiffusion, KrylovDiffusion
-from carmodel.parameters import PRESETS
+from carmodel.model import Medium
+from carmodel.models.polyakov import PRESETS
 from carmodel.results import RunDirectory
 from carmodel.spaces import BoxSpace
 from carmodel.spaces.mesh import MeshSpace, grid_mesh
@@ -40,7 +41,7 @@ def tumour_ball(space):
 def largest_errors(space, u, solved, dt):
     """Largest error of each field relative to its largest value."""
     errors = []
-    for f, D in enumerate(P.diffusivities):
+    for f, D in enumerate(Medium(P).diffusivities):
         exact = backward_euler_by_cosines(space.owned(u[f]), D, dt, space.spacing)
         errors.append(np.abs(space.owned(solved[f]) - exact).max() / np.abs(exact).max())
     return np.array(errors)
@@ -58,7 +59,7 @@ def test_krylov_solves_every_field_to_1e_9(cells, lengths, dt):
     space = BoxSpace(cells, lengths)
     u = tumour_ball(space)
     solved = u.copy()
-    solver = KrylovDiffusion(space, P.diffusivities)
+    solver = KrylovDiffusion(space, Medium(P).diffusivities, FIELDS)
     solver.solve(solved, dt)
     errors = largest_errors(space, u, solved, dt)
     assert errors.max() < 1e-9, dict(zip(FIELDS, errors, strict=True))
@@ -72,7 +73,7 @@ def test_sixty_jacobi_sweeps_leave_hypoxia_unsolved():
     space = BoxSpace((40, 40, 40), (1.0, 1.0, 1.0))
     u = tumour_ball(space)
     solved = u.copy()
-    JacobiDiffusion(space, P.diffusivities).solve(solved, DT)
+    JacobiDiffusion(space, Medium(P).numbers, names=FIELDS).solve(solved, DT)
     errors = dict(zip(FIELDS, largest_errors(space, u, solved, DT), strict=True))
     assert errors["H"] > 0.1, f"60 Jacobi sweeps: relative errors {errors}"
     assert errors["TA"] < 1e-7, f"60 Jacobi sweeps: relative errors {errors}"
@@ -85,7 +86,7 @@ def solved_by_petsc(options, cells=(24, 24, 24), dt=DT):
         space = BoxSpace(cells, (0.6, 0.6, 0.6))
         u = tumour_ball(space)
         before = u.copy()
-        solver = KrylovDiffusion(space, P.diffusivities)
+        solver = KrylovDiffusion(space, Medium(P).diffusivities, FIELDS)
         solver.solve(u, dt)
         errors = largest_errors(space, before, u, dt)
         methods, iterations = solver.preconditioners, dict(zip(FIELDS, solver.iterations.tolist(), strict=True))
@@ -118,7 +119,7 @@ def test_preconditioner_on_a_mesh_follows_the_diffusion_number():
     space = mesh_of_box((10, 10, 10), (0.25, 0.25, 0.25))
     u = space.zeros(7)
     space.owned(u)[...] = np.random.default_rng(5).random((7, space.n_owned))
-    solver = KrylovDiffusion(space, P.diffusivities)
+    solver = KrylovDiffusion(space, Medium(P).diffusivities, FIELDS)
     solver.solve(u, DT)
     assert solver.preconditioners == {f: "cg + gamg" if f == "H" else "cg + jacobi" for f in FIELDS}
     solver.solve(u, 1e-4)
@@ -132,12 +133,12 @@ def test_steps_of_many_lengths_give_what_a_new_solver_gives():
     box = BoxSpace((10, 10, 10), (0.25, 0.25, 0.25))
     space = mesh_of_box((10, 10, 10), (0.25, 0.25, 0.25))
     start = np.random.default_rng(7).random((7, 10, 10, 10))
-    solver = KrylovDiffusion(space, P.diffusivities)
+    solver = KrylovDiffusion(space, Medium(P).diffusivities, FIELDS)
     for dt in (0.02, 0.025, 0.5, 1e-5, 0.02):
         u = space.zeros(7)
         space.owned(u)[...] = start.reshape(7, -1)
         solver.solve(u, dt)
-        for f, D in enumerate(P.diffusivities):
+        for f, D in enumerate(Medium(P).diffusivities):
             exact = backward_euler_by_cosines(start[f], D, dt, box.spacing)
             assert np.abs(space.owned(u[f]).reshape(exact.shape) - exact).max() < 1e-11, (dt, FIELDS[f])
     solver.destroy()
@@ -156,7 +157,7 @@ def test_a_contrast_of_100_takes_at_most_15_iterations(dt):
         D = space.zeros()
         space.owned(D)[...] = P.D_C * 0.01**share
         space.exchange_field(D)
-        solver = KrylovDiffusion(space, [D, *P.diffusivities[1:]])
+        solver = KrylovDiffusion(space, [D, *Medium(P).diffusivities[1:]], FIELDS)
         u = tumour_ball(space)
         b = space.owned(u[0]).copy()
         solver.solve(u, dt)
@@ -184,11 +185,11 @@ def test_the_preconditioner_of_a_mask_is_that_of_the_step():
     D = space.zeros()
     space.owned(D)[...] = 0.07 * (1.0 + 0.9 * np.sin(2.0 * np.pi * x) * np.cos(np.pi * y))
     space.exchange_field(D)
-    diffusivities = [D, *P.diffusivities[1:]]
+    diffusivities = [D, *Medium(P).diffusivities[1:]]
     u = tumour_ball(space)
-    solver = KrylovDiffusion(space, diffusivities)
+    solver = KrylovDiffusion(space, diffusivities, FIELDS)
     for dt in (1e-4, 0.05, 0.02, 1e-4, 0.3):  # the last one has its matrix assembled anew
-        new = KrylovDiffusion(space, diffusivities)
+        new = KrylovDiffusion(space, diffusivities, FIELDS)
         assert iterations_of_C(solver, u, dt) == iterations_of_C(new, u, dt), dt
         new.destroy()
     solver.destroy()
@@ -206,7 +207,7 @@ def test_the_preconditioner_of_a_mask_is_that_of_the_step():
 def test_a_user_s_preconditioner_follows_the_step(options):
     with petsc_options(options):
         box = BoxSpace((10, 10, 10), (0.25, 0.25, 0.25))
-        solver = KrylovDiffusion(box, P.diffusivities)
+        solver = KrylovDiffusion(box, Medium(P).diffusivities, FIELDS)
     start = np.random.default_rng(7).random((10, 10, 10))
     for dt in (0.02, 0.025, 0.5, 1e-5, 0.02):
         values = start.copy()
@@ -221,7 +222,7 @@ def test_fields_of_one_diffusivity_may_take_steps_of_their_own():
     space = mesh_of_box((6, 5, 4), (0.3, 0.25, 0.2))
     p = P._replace(D_T=0.5)
     start = np.random.default_rng(9).random(space.n_owned)
-    solver = KrylovDiffusion(space, p.diffusivities)
+    solver = KrylovDiffusion(space, Medium(p).diffusivities, FIELDS)
     solved = []
     for f, dt in ((2, 0.01), (2, 0.1), (3, 0.01), (2, 0.1)):
         values = start.copy()
@@ -238,9 +239,9 @@ def test_options_that_give_another_answer_in_silence_are_refused():
         petsc_options({"H_ksp_diagonal_scale": ""}),
         pytest.raises(InputError, match="PETSc option -H_ksp_diagonal_scale; accepted with -H_ksp_diagonal_scale_fix"),
     ):
-        KrylovDiffusion(space, P.diffusivities)
+        KrylovDiffusion(space, Medium(P).diffusivities, FIELDS)
     with petsc_options({"H_ksp_type": "preonly", "H_pc_type": "jacobi"}):
-        solver = KrylovDiffusion(space, P.diffusivities)
+        solver = KrylovDiffusion(space, Medium(P).diffusivities, FIELDS)
     with pytest.raises(NumericsError, match="-H_ksp_type preonly -H_pc_type jacobi leave a residual of"):
         solver.solve(tumour_ball(space), DT)
     solver.destroy()
@@ -252,7 +253,7 @@ def test_rounding_below_zero_is_lifted_and_totals_are_kept():
     u = space.zeros(7)
     space.owned(u)[..., :3] = 1.0
     before = space.sum_min_max(u)[0]
-    solver = KrylovDiffusion(space, P.diffusivities)
+    solver = KrylovDiffusion(space, Medium(P).diffusivities, FIELDS)
     for _ in range(5):
         solver.solve(u, 1e-3)
     total, least, _ = space.sum_min_max(u)
@@ -272,7 +273,7 @@ def test_varying_diffusivity_is_solved():
     b = space.owned(u[0]).ravel().copy()
     matrix = space.diffusion_matrix(D, 0.3)
     exact = np.linalg.solve(matrix.convert("dense").getDenseArray(), b)
-    solver = KrylovDiffusion(space, [D, *P.diffusivities[1:]])
+    solver = KrylovDiffusion(space, [D, *Medium(P).diffusivities[1:]], FIELDS)
     solver.solve(u, 0.3)
     assert np.abs(space.owned(u[0]).ravel() - exact).max() < 1e-11
     matrix.destroy()
@@ -288,7 +289,7 @@ def test_a_matrix_made_for_a_tiny_step_serves_a_long_one(first):
     space.owned(start)[...] = np.random.default_rng(9).random((7, space.n_owned))
     solved = []
     for steps in ((first, 0.1, 0.2), (0.1, 0.2)):
-        solver = KrylovDiffusion(space, P.diffusivities)
+        solver = KrylovDiffusion(space, Medium(P).diffusivities, FIELDS)
         for dt in steps:
             u = start.copy()
             solver.solve(u, dt)
@@ -303,7 +304,7 @@ def test_zero_field_stays_zero_and_negative_fields_are_allowed():
     u = space.zeros(7)
     space.owned(u[0])[...] = np.random.default_rng(6).normal(size=space.owned_shape)
     before = u.copy()
-    solver = KrylovDiffusion(space, P.diffusivities)
+    solver = KrylovDiffusion(space, Medium(P).diffusivities, FIELDS)
     solver.solve(u, DT)
     assert np.abs(u[1:]).max() == 0.0
     exact = backward_euler_by_cosines(space.owned(before[0]), P.D_C, DT, space.spacing)
@@ -318,7 +319,7 @@ def test_a_sharp_field_on_a_very_fine_axis_is_solved():
     u = space.zeros(7)
     space.owned(u)[:, :6] = 1.0
     solved = u.copy()
-    solver = KrylovDiffusion(space, P.diffusivities)
+    solver = KrylovDiffusion(space, Medium(P).diffusivities, FIELDS)
     solver.solve(solved, 0.1)
     assert largest_errors(space, u, solved, 0.1).max() < 1e-9
     solver.destroy()
@@ -326,16 +327,18 @@ def test_a_sharp_field_on_a_very_fine_axis_is_solved():
 
 
 STUCK = """
+from carmodel import FIELDS
 from carmodel.errors import NumericsError
 from carmodel.linear import KrylovDiffusion
-from carmodel.parameters import PRESETS
+from carmodel.model import Medium
+from carmodel.models.polyakov import PRESETS
 from carmodel.results import RunDirectory
 from carmodel.spaces import BoxSpace
 space = BoxSpace((8, 8, 8), (1.0, 1.0, 1.0))
 u = space.zeros(7)
 space.owned(u)[:, 2:5, 3:5, 1:4] = 1.0
 try:
-    KrylovDiffusion(space, PRESETS["normalised"].diffusivities).solve(u, 1.0)
+    KrylovDiffusion(space, Medium(PRESETS["normalised"]).diffusivities, FIELDS).solve(u, 1.0)
 except NumericsError as error:
     print(error)
 """

@@ -10,12 +10,13 @@ from vtkmodules.vtkIOXML import vtkXMLPUnstructuredGridReader
 from carmodel import FIELDS
 from carmodel.compare import compare
 from carmodel.integrators import Strang
-from carmodel.kinetics import CHEMOTAXIS_FIELDS
 from carmodel.linear import KrylovDiffusion
-from carmodel.parameters import PRESETS
+from carmodel.model import Medium
+from carmodel.models.polyakov import MODEL, PRESETS
 from carmodel.results import RunDirectory
 from carmodel.spaces import BoxSpace
 from carmodel.spaces.mesh import MeshSpace, gmsh_mesh, grid_mesh
+from carmodel.spaces.stencils import Stage
 from carmodel.transport import TAXIS_SCHEMES
 from tests.conftest import ODD_CELLS, ROOT, mpirun, petsc_options, without_reactions
 
@@ -94,9 +95,9 @@ def test_face_between_unlike_cells_takes_their_resistances_in_series():
 
 def explicit_rate(space, u, p, taxis, D_C):
     rate, out = space.zeros(7), space.zeros(7)
-    space.exchange(u, CHEMOTAXIS_FIELDS)
+    space.exchange(u, MODEL.neighbours)
     space.explicit_stage(
-        u, u, rate, out, weight=0.0, store=True, parameters=p, taxis=taxis, D_C=D_C, clamp=False, clamped=np.zeros(7)
+        (u, u, rate, out), Stage(0.0, 0.0, store=True, clamp=False), Medium(p, {"D_C": D_C}), taxis, np.zeros(7)
     )
     return space.owned(rate).reshape(7, -1).copy()
 
@@ -129,7 +130,7 @@ def test_strang_s_trajectory_is_the_box_s(pair, taxis):
     def end(space, options):
         u = waves(space)
         with petsc_options(options):
-            integrator = Strang(space, P, taxis=taxis, D_C=varying_diffusivity(space))
+            integrator = Strang(space, Medium(P, {"D_C": varying_diffusivity(space)}), taxis=taxis)
             for _ in range(40):
                 integrator.step(u, 0.05)
             integrator.destroy()
@@ -152,7 +153,7 @@ def test_totals_are_kept_without_reactions_on_every_kind_of_mesh(tetrahedra):
     for kind, space in meshes(tetrahedra):
         u = waves(space, (1.0, 1.0, 1.0))
         before, start = space.sum_min_max(u)[0], u.copy()
-        integrator = Strang(space, without_reactions())
+        integrator = Strang(space, Medium(without_reactions()))
         for _ in range(1000):
             integrator.step(u, 0.01)
         assert np.abs(integrator.clamped).max() == 0.0
@@ -176,9 +177,12 @@ def test_stage_counts_what_it_clamps_by_volume():
     u = waves(space, (1.0, 1.0, 1.0)) - 0.5
     out, clamped = space.zeros(7), np.zeros(7)
     space.explicit_stage(
-        u, u, space.zeros(7), out, weight=0.0, store=True, parameters=without_reactions(), taxis="central",
-        D_C=space.zeros() + 1.0, clamp=True, clamped=clamped,
-    )  # fmt: skip
+        (u, u, space.zeros(7), out),
+        Stage(0.0, 0.0, store=True, clamp=True),
+        Medium(without_reactions(), {"D_C": space.zeros() + 1.0}),
+        "central",
+        clamped,
+    )
     assert clamped.min() > 1.0
     assert space.sum_min_max(out)[0] == pytest.approx(space.sum_min_max(u)[0] + clamped, rel=1e-12)
     space.destroy()
@@ -193,7 +197,7 @@ def test_diffusion_is_second_order_on_graded_grids():
         exact = np.cos(np.pi * x) * np.cos(2 * np.pi * y) * np.cos(np.pi * z)
         u = space.zeros(7)
         space.owned(u[0])[...] = exact * (1.0 + dt * D * 6.0 * np.pi**2)
-        solver = KrylovDiffusion(space, [D] * 7)
+        solver = KrylovDiffusion(space, [D] * 7, FIELDS)
         solver.solve(u, dt)
         errors.append(np.sqrt(((space.owned(u[0]) - exact) ** 2 * space.relative_volumes).mean()))
         solver.destroy()
@@ -246,8 +250,7 @@ GRID = "cells = [7, 6, 9]\nlengths = [1.0, 0.9, 0.6]"
 CUBE = f"mesh = '{ROOT / 'tests/data/cube.geo'}'"
 
 
-# FiPy's grid on several ranks is in test_mpi.py and test_coupled.py, too.
-@pytest.mark.parametrize("space", [pytest.param(GRID, marks=pytest.mark.slow), CUBE], ids=["grid", "gmsh"])
+@pytest.mark.parametrize("space", [GRID, CUBE], ids=["grid", "gmsh"])
 def test_ranks_do_not_change_the_fields(write, tmp_path, space):
     case = write(CASE.replace("SPACE", space))
     for ranks in (1, 2, 4):

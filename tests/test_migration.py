@@ -3,12 +3,15 @@
 import numpy as np
 import pytest
 
+from carmodel import FIELDS
 from carmodel.errors import NumericsError
-from carmodel.kinetics import CHEMOTAXIS_FIELDS
 from carmodel.linear import KrylovDiffusion
 from carmodel.migration import Migration
+from carmodel.model import Medium
+from carmodel.models.polyakov import MODEL
 from carmodel.petsc import PETSc
 from carmodel.spaces import BoxSpace
+from carmodel.spaces.stencils import Stage
 from carmodel.transport import TAXIS_SCHEMES, bernoulli, migration_weights
 from tests.conftest import without_reactions
 from tests.meshes import BOX, graded, tetrahedra, uniform
@@ -36,10 +39,16 @@ def random_state(space, seed=1):
     return u, D_C
 
 
+def renewed(migration, space, u, dt, p=P):
+    """The migration of C with the velocity of a state."""
+    (chi,) = space.sensitivities(u, Medium(p))
+    migration.renew(dt, (u[4],), (chi,))
+    return migration
+
+
 def applied(space, D_C, taxis, u, dt):
     """A C of a migration, shape (n_owned,)."""
-    migration = Migration(space, D_C, taxis)
-    migration.renew(dt, u[4], u[5], P)
+    migration = renewed(Migration(space, "C", D_C, taxis), space, u, dt)
     x, y = space.create_vector(), space.create_vector()
     x.array[:] = space.owned(u[0]).ravel()
     migration._matrix.mult(x, y)
@@ -55,9 +64,9 @@ def test_the_system_holds_the_fluxes_of_the_explicit_scheme(space, taxis):
     u, D_C = random_state(space)
     dt = 0.3
     rate, out = space.zeros(2, 7)
-    space.exchange(u, CHEMOTAXIS_FIELDS)
+    space.exchange(u, MODEL.neighbours)
     space.explicit_stage(
-        u, u, rate, out, weight=0.0, store=True, parameters=P, taxis=taxis, D_C=D_C, clamp=False, clamped=np.zeros(7)
+        (u, u, rate, out), Stage(0.0, 0.0, store=True, clamp=False), Medium(P, {"D_C": D_C}), taxis, np.zeros(7)
     )
     matrix, x, y = space.diffusion_matrix(D_C, dt), space.create_vector(), space.create_vector()
     x.array[:] = space.owned(u[0]).ravel()
@@ -71,10 +80,9 @@ def test_the_system_holds_the_fluxes_of_the_explicit_scheme(space, taxis):
 
 def test_without_taxis_it_is_diffusion(space):
     u, D_C = random_state(space)
-    migration = Migration(space, D_C, "scharfetter-gummel")
-    diffusion = KrylovDiffusion(space, [D_C, *P.diffusivities[1:]])
+    migration = renewed(Migration(space, "C", D_C, "scharfetter-gummel"), space, u, 0.3, P._replace(chi_0=0.0))
+    diffusion = KrylovDiffusion(space, [D_C, *Medium(P).diffusivities[1:]], FIELDS)
     plain, ours = (space.owned(u[0]).copy() for _ in range(2))
-    migration.renew(0.3, u[4], u[5], P._replace(chi_0=0.0))
     migration.solve(ours)
     diffusion.solve_field(0, plain, 0.3)
     assert np.abs(ours - plain).max() < 1e-11
@@ -92,8 +100,7 @@ def test_a_step_of_any_length_keeps_the_total_and_gathers_cells_where_S_is(space
     space.exchange_field(u[4])
     volumes = np.broadcast_to(space.relative_volumes, space.owned_shape)
     for dt in (0.01, 1.0, 100.0):
-        migration = Migration(space, D_C, taxis)
-        migration.renew(dt, u[4], u[5], P)
+        migration = renewed(Migration(space, "C", D_C, taxis), space, u, dt)
         C = space.owned(u[0]).copy()
         migration.solve(C)
         assert (C * volumes).sum() == pytest.approx((space.owned(u[0]) * volumes).sum(), rel=1e-14)
@@ -137,16 +144,16 @@ def test_petsc_options_of_C_win_and_a_failed_solve_says_so():
         ({"C_ksp_type": "bcgs", "C_pc_type": "jacobi"}, "bcgs + jacobi"),
         ({"C_ksp_type": "preonly", "C_pc_type": "lu"}, "preonly + lu"),
     ):
-        migration = with_options(options, lambda: Migration(space, D_C, "upwind"))
-        migration.renew(1.0, u[4], u[5], P)
+        migration = with_options(options, lambda: Migration(space, "C", D_C, "upwind"))
+        renewed(migration, space, u, 1.0)
         C = space.owned(u[0]).copy()
         migration.solve(C)
         assert migration.method == method
         results.append(C)
         migration.destroy()
     assert max(np.abs(C - results[0]).max() for C in results) < 1e-11
-    migration = with_options({"C_ksp_max_it": 2, "C_pc_type": "none"}, lambda: Migration(space, D_C, "upwind"))
-    migration.renew(1.0, u[4], u[5], P)
+    migration = with_options({"C_ksp_max_it": 2, "C_pc_type": "none"}, lambda: Migration(space, "C", D_C, "upwind"))
+    renewed(migration, space, u, 1.0)
     with pytest.raises(NumericsError, match=r"diffusion of C not solved: .* after 2 iterations"):
         migration.solve(space.owned(u[0]))
     migration.destroy()

@@ -100,7 +100,7 @@ def test_ranks_do_not_change_implicit_taxis(write, tmp_path, kind, scheme):
         assert three.series[name] == pytest.approx(column, rel=1e-9, abs=1e-12), name
 
 
-@pytest.mark.parametrize("cells", [(7, 1, 1), pytest.param((1, 1, 5), marks=pytest.mark.slow), (2, 2, 3)])
+@pytest.mark.parametrize("cells", [(7, 1, 1), (1, 1, 5), (2, 2, 3)])
 def test_thin_boxes_run_on_several_ranks(write, tmp_path, cells):
     case = write(CASE.replace(str(list(ODD_CELLS)), str(list(cells))).replace("to = 0.3", "to = 0.6"))
     for ranks in (1, 3):

@@ -7,7 +7,8 @@ from scipy.optimize import OptimizeResult
 from carmodel.claims import ObservedRun, experiments
 from carmodel.dosing import ROUNDING, Schedule, same_time
 from carmodel.errors import InputError
-from carmodel.parameters import PRESETS
+from carmodel.model import Medium
+from carmodel.models.polyakov import PRESETS
 from carmodel.scenario import Infusion
 from carmodel.spaces import BoxSpace
 from tests.made_up import made_up, verdict
@@ -100,5 +101,5 @@ def test_times_are_one_up_to_a_billionth_of_the_run_and_no_further():
     assert [same_time([0.0, 5.0, end], t, end) for t in (3.9, 4.0, 6.0, 6.1)] == [None, 1, 1, None]
     space = BoxSpace((3, 3, 3), (1.0, 1.0, 1.0))
     doses = [Infusion(time=t, add={"initial": 1.0}) for t in (0.3, 0.3 + 1e-8)]
-    assert Schedule(doses, (), space, space.zeros(7), PRESETS["normalised"], None, end=1.0).times == [0.3, 0.3 + 1e-8]
+    assert Schedule(doses, (), space, space.zeros(7), Medium(PRESETS["normalised"]), end=1.0).times == [0.3, 0.3 + 1e-8]
     space.destroy()

@@ -15,8 +15,8 @@ from vtkmodules.vtkIOXML import vtkXMLPImageDataReader
 
 from carmodel import FIELDS
 from carmodel.compare import compare
+from carmodel.models.polyakov import TABLE_1
 from carmodel.output.line import BoxLine
-from carmodel.parameters import TABLE_1
 from carmodel.results import RunDirectory, open_volumes
 from carmodel.scenario import Line
 from carmodel.simulation import equal_steps, output_times
@@ -275,7 +275,7 @@ def test_compare_refuses_what_it_cannot_compare(runs, carmodel, tmp_path):
     np.savez(tmp_path / "odd.npz", t=[0.2], u=np.zeros((1, 5, 2, 2, 2)))
     cases = {
         "text.csv": "column t", "empty": "neither", "late.npz": "no time in common", "small.npz": "grids do not match",
-        "odd.npz": "has shape", "none": "no such file",
+        "odd.npz": "have 7 and 5 fields", "none": "no such file",
     }  # fmt: skip
     for name, complaint in cases.items():
         answer = carmodel("compare", one, tmp_path / name)

@@ -11,8 +11,9 @@ from carmodel import launch
 from carmodel.errors import InputError, NumericsError
 from carmodel.integrators import Exponential, Imex, Strang
 from carmodel.integrators.coupled import Coupled
+from carmodel.model import Medium
+from carmodel.models.polyakov import PRESETS
 from carmodel.owner import Owner, destroyed_if_unfinished
-from carmodel.parameters import PRESETS
 from carmodel.petsc import PETSc
 from carmodel.spaces import BoxSpace, box
 from carmodel.spaces.cosine import CosineTransform
@@ -66,15 +67,19 @@ def varying(space):
 P = PRESETS["normalised"]
 
 UNFINISHED = {
-    "a solver's options": (make_box, {"H_ksp_type": "none_such"}, lambda space: Imex(space, P)),
-    "options beside a mask": (make_box, {"C_ksp_type": "none_such"}, lambda space: Imex(space, P, D_C=varying(space))),
-    "the time stepper's options": (make_box, {"ts_max_steps": "5"}, lambda space: Imex(space, P)),
+    "a solver's options": (make_box, {"H_ksp_type": "none_such"}, lambda space: Imex(space, Medium(P))),
+    "options beside a mask": (
+        make_box,
+        {"C_ksp_type": "none_such"},
+        lambda space: Imex(space, Medium(P, {"D_C": varying(space)})),
+    ),
+    "the time stepper's options": (make_box, {"ts_max_steps": "5"}, lambda space: Imex(space, Medium(P))),
     "options for migration": (
         make_mesh,
         {"C_ksp_type": "none_such"},
-        lambda space: Strang(space, P, reaction="mprk22", taxis="upwind"),
+        lambda space: Strang(space, Medium(P), reaction="mprk22", taxis="upwind"),
     ),
-    "options of FiPy's systems": (make_mesh, {"A_ksp_type": "none_such"}, lambda space: Coupled(space, P)),
+    "options of FiPy's systems": (make_mesh, {"A_ksp_type": "none_such"}, lambda space: Coupled(space, Medium(P))),
 }
 
 
@@ -93,9 +98,9 @@ def test_what_cannot_be_made_leaves_nothing(alive, case):
 def test_integrators_leave_nothing(alive, kind):
     space = make_box()
     with petsc_options({"H_ksp_type": "cg"}) if kind is not Exponential else nullcontext():
-        integrator = kind(space, P, taxis="upwind")
+        integrator = kind(space, Medium(P), taxis="upwind")
     integrator.step(smooth_state(space), 0.01)
-    integrator.restart(P._replace(D_H=0.5), None)
+    integrator.restart(Medium(P._replace(D_H=0.5)))
     integrator.step(smooth_state(space), 0.01)
     assert alive()
     integrator.destroy()
@@ -109,7 +114,7 @@ def test_a_box_without_memory_leaves_nothing(alive, monkeypatch):
         def __getattr__(self, name):
             return getattr(np, name)
 
-        def empty(self, *_):
+        def zeros(self, *_):
             raise MemoryError
 
     monkeypatch.setattr(box, "np", Full())

@@ -3,7 +3,7 @@
 import pytest
 
 from carmodel.claims import SECTIONS, experiments
-from carmodel.parameters import PRESETS
+from carmodel.models.polyakov import PRESETS
 
 # The box and what is in it at the start, the same in all runs in space.
 LENGTH = 1.2325979187927902

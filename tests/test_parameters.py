@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from benchmarks import corner
-from carmodel.kinetics import antigen_recovery, chemotactic_sensitivity, production_and_loss
-from carmodel.parameters import PRESETS, TABLE_1, Parameters
+from carmodel.homogeneous import balance
+from carmodel.models.polyakov import PRESETS, TABLE_1, Fields, Parameters, chi_C
 
 
 def test_table_1_is_whole_and_inside_its_ranges():
@@ -56,12 +56,12 @@ def test_rescaled_parameters_give_the_same_rates_in_other_units(seed):
     u = rng.uniform(0.0, 1.0, size=7)
     assert np.allclose(rates(u, p) / unit, rates(u / unit, q), rtol=1e-13, atol=1e-14)
     # chi C dS scales as C.
-    flux = chemotactic_sensitivity(u[5], p) * u[0] * u[4]
-    other = chemotactic_sensitivity(u[5], q) * (u[0] / density) * (u[4] / chemoattractant)
+    flux = chi_C(Fields(*u), p) * u[0] * u[4]
+    other = chi_C(Fields(*u), q) * (u[0] / density) * (u[4] / chemoattractant)
     assert flux / density == pytest.approx(other, rel=1e-13)
     assert q.rescaled(1 / density, 1 / chemoattractant) == pytest.approx(p, rel=1e-13)
 
 
 def rates(u, p):
-    production, loss = production_and_loss(*u, antigen_recovery(u[0], p), p)
+    production, loss = balance(u, p)
     return np.array(production) - np.array(loss) * u

@@ -5,8 +5,8 @@ import pytest
 from scipy.integrate import solve_ivp
 
 from carmodel import FIELDS
-from carmodel.kinetics import antigen_recovery, production_and_loss
-from carmodel.parameters import PRESETS
+from carmodel.homogeneous import balance
+from carmodel.models.polyakov import PRESETS
 from carmodel.patankar import advance
 from tests.test_kinetics import paper, random_parameters
 
@@ -72,7 +72,7 @@ def test_steady_states_are_kept():
     """A zero of the reactions is a fixed point of every step."""
     u = solve_ivp(lambda _t, v: paper(v, P), (0.0, 4000.0), STARTS["all fields"], method="LSODA", rtol=1e-10).y[:, -1]
     for _ in range(50):  # on to rounding: P = L u
-        production, loss = map(np.array, production_and_loss(*u, antigen_recovery(u[0], P), P))
+        production, loss = map(np.array, balance(u, P))
         u = np.where(loss > 0.0, 0.5 * u + 0.5 * production / loss, u)
     assert np.abs(paper(u, P)).max() < 1e-12
     for h in (0.1, 1.0):

@@ -17,7 +17,7 @@ from PIL import Image
 
 from carmodel import FIELDS
 from carmodel.errors import InputError
-from carmodel.parameters import TABLE_1
+from carmodel.models.polyakov import TABLE_1
 from carmodel.results import RunDirectory
 from tests.conftest import ROOT
 from tests.experiments import INFUSION, experiments

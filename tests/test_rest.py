@@ -5,7 +5,8 @@ import pytest
 
 from carmodel.integrators import Exponential, Imex, Strang
 from carmodel.integrators.coupled import Coupled
-from carmodel.parameters import PRESETS
+from carmodel.model import Medium
+from carmodel.models.polyakov import PRESETS
 from carmodel.spaces import BoxSpace
 from carmodel.spaces.mesh import MeshSpace, grid_mesh
 from carmodel.steady import coexistence, tumour_states
@@ -16,10 +17,10 @@ BOX = ((7, 6, 5), (1.0, 0.8, 0.6))
 
 #: Space, integrator and step by name; another integrator is tested by being listed.
 INTEGRATORS = {
-    "imex": (lambda: BoxSpace(*BOX), lambda space, p: Imex(space, p, rtol=1e-10), 4.0),
-    "exponential": (lambda: BoxSpace(*BOX), lambda space, p: Exponential(space, p, rtol=1e-10), 4.0),
+    "imex": (lambda: BoxSpace(*BOX), lambda space, p: Imex(space, Medium(p), rtol=1e-10), 4.0),
+    "exponential": (lambda: BoxSpace(*BOX), lambda space, p: Exponential(space, Medium(p), rtol=1e-10), 4.0),
     "strang": (lambda: BoxSpace(*BOX), Strang, 0.5),
-    "coupled": (lambda: MeshSpace(grid_mesh(*BOX)), lambda space, p: Coupled(space, p, tolerance=1e-12), 4.0),
+    "coupled": (lambda: MeshSpace(grid_mesh(*BOX)), lambda space, p: Coupled(space, Medium(p), tolerance=1e-12), 4.0),
 }
 STATES = {
     "E_T": (CART_DIE_OUT, tumour_states(CART_DIE_OUT)[0].state),

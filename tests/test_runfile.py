@@ -7,7 +7,7 @@ import pyvista
 from carmodel.compare import compare
 from carmodel.errors import InputError
 from carmodel.initial import initial_state
-from carmodel.parameters import PRESETS
+from carmodel.models.polyakov import PRESETS
 from carmodel.results import RunDirectory
 from carmodel.runfile import load
 from carmodel.spaces import BoxSpace

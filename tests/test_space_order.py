@@ -12,6 +12,7 @@ import pytest
 
 from carmodel.integrators import Strang
 from carmodel.integrators.coupled import Coupled
+from carmodel.model import Medium
 from carmodel.spaces import BoxSpace
 from carmodel.spaces.mesh import MeshSpace
 from tests.conftest import without_reactions
@@ -75,7 +76,7 @@ def test_coupled_finds_the_exact_steady_state_of_taxis_against_diffusion(grid, t
     for n in (16, 32, 64):
         dx = widths(n, grid == "graded")
         space = MeshSpace(fipy.Grid3D(dx=dx, dy=np.ones(1), dz=np.ones(1)))
-        integrator = Coupled(space, p, taxis=taxis, scheme="backward-euler")
+        integrator = Coupled(space, Medium(p), taxis=taxis, scheme="backward-euler")
         x = space.centres[0]
         u = space.zeros(7)
         u[4] = np.cos(np.pi * x)

@@ -7,7 +7,7 @@ import pytest
 
 from carmodel import stability
 from carmodel.homogeneous import jacobian, solve
-from carmodel.parameters import PRESETS
+from carmodel.models.polyakov import PRESETS
 from carmodel.sampling import random_parameters
 from carmodel.stability import (
     CE,

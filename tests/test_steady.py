@@ -6,7 +6,7 @@ from scipy.optimize import root
 
 from carmodel.errors import InputError
 from carmodel.homogeneous import jacobian, rates, residual
-from carmodel.parameters import PRESETS, Parameters
+from carmodel.models.polyakov import PRESETS, Parameters
 from carmodel.sampling import random_parameters
 from carmodel.stability import CE, block
 from carmodel.steady import (

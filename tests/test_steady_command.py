@@ -10,7 +10,7 @@ import pytest
 
 from carmodel import FIELDS
 from carmodel.homogeneous import jacobian, residual
-from carmodel.parameters import PRESETS, Parameters
+from carmodel.models.polyakov import PRESETS, Parameters
 from carmodel.runfile import load
 from carmodel.steady import steady_states
 from tests.conftest import ROOT

@@ -7,7 +7,8 @@ import pytest
 
 from carmodel import FIELDS
 from carmodel.integrators import Strang
-from carmodel.parameters import PRESETS
+from carmodel.model import Medium
+from carmodel.models.polyakov import PRESETS
 from carmodel.spaces import BoxSpace
 from tests.conftest import ROOT, smooth_state, without_reactions
 
@@ -25,7 +26,7 @@ def test_jacobi_mode_repeats_the_published_program(case, carmodel, tmp_path):
 
 
 def advance(space, p, u, dt, steps, **options):
-    integrator = Strang(space, p, **options)
+    integrator = Strang(space, Medium(p), **options)
     for _ in range(steps):
         integrator.step(u, dt)
     clamped = integrator.clamped.copy()
@@ -138,7 +139,7 @@ def test_implicit_taxis_is_solved_for_only_where_there_is_some():
     space = BoxSpace((6, 5, 4), (1.0, 1.0, 1.0))
     fields = []
     for chi_0, solver in ((0.0, "cosine transform"), (1e-300, "gmres + bjacobi")):
-        integrator = Strang(space, P._replace(chi_0=chi_0), reaction="mprk22")
+        integrator = Strang(space, Medium(P._replace(chi_0=chi_0)), reaction="mprk22")
         u = smooth_state(space)
         integrator.step(u, 0.1)
         assert integrator.figures()["linear_solvers"]["C"] == solver
@@ -161,7 +162,7 @@ def test_implicit_taxis_is_solved_for_only_where_there_is_some():
 def test_what_does_not_go_together_is_refused(options):
     space = BoxSpace((3, 3, 3), (1.0, 1.0, 1.0))
     with pytest.raises(ValueError, match=r"unknown|Jacobi solver"):
-        Strang(space, P, **options)
+        Strang(space, Medium(P), **options)
     space.destroy()
 
 
@@ -177,7 +178,7 @@ def test_what_clamping_adds_after_diffusion_is_counted_too():
 
     space = BoxSpace((5, 4, 3), (1.0, 1.0, 1.0))
     u = smooth_state(space)
-    integrator = Strang(space, without_reactions()._replace(chi_0=0.0))
+    integrator = Strang(space, Medium(without_reactions()._replace(chi_0=0.0)))
     integrator.diffusion.destroy()
     integrator.diffusion = Overshooting()
     before = space.owned(u).copy()
@@ -261,12 +262,12 @@ def test_restarting_with_other_parameters_is_starting_with_them(options):
     space = BoxSpace((6, 5, 4), (1.0, 1.0, 1.0))
     later = P._replace(chi_0=0.3, D_C=0.03, D_H=0.5)
     u = smooth_state(space)
-    changed = Strang(space, P._replace(chi_0=0.0), **options)
+    changed = Strang(space, Medium(P._replace(chi_0=0.0)), **options)
     changed.step(u, 0.1)
     v = u.copy()
-    changed.restart(later, None)
+    changed.restart(Medium(later))
     changed.step(u, 0.1)
-    afresh = Strang(space, later, **options)
+    afresh = Strang(space, Medium(later), **options)
     afresh.step(v, 0.1)
     assert (space.owned(u) == space.owned(v)).all()
     assert changed.diffusion.iterations.min() >= 2

@@ -5,9 +5,10 @@ import pytest
 from scipy.integrate import solve_ivp
 
 from carmodel.integrators import Exponential, Imex, Strang
-from carmodel.kinetics import CHEMOTAXIS_FIELDS
-from carmodel.parameters import PRESETS
+from carmodel.model import Medium
+from carmodel.models.polyakov import MODEL, PRESETS
 from carmodel.spaces import BoxSpace
+from carmodel.spaces.stencils import Stage
 from tests.conftest import petsc_options, smooth_state
 from tests.meshes import BOX, graded, smooth
 
@@ -36,7 +37,7 @@ def right_hand_side(space, p, taxis, D_C=None):
     state, rate, out = space.zeros(3, 7)
     D_C = space.zeros() + p.D_C if D_C is None else D_C
     matrices = []
-    for D in (D_C, *p.diffusivities[1:]):
+    for D in (D_C, *Medium(p).diffusivities[1:]):
         matrix = space.diffusion_matrix(D, 1.0)
         matrices.append(matrix.convert("dense").getDenseArray().copy())
         matrix.destroy()
@@ -45,11 +46,14 @@ def right_hand_side(space, p, taxis, D_C=None):
     def du_dt(_t, v):
         own = space.owned(state)
         own[...] = v.reshape(own.shape)
-        space.exchange(state, CHEMOTAXIS_FIELDS)
+        space.exchange(state, MODEL.neighbours)
         space.explicit_stage(
-            state, state, rate, out, weight=0.0, store=True, parameters=p, taxis=taxis, D_C=D_C, clamp=False,
-            clamped=np.zeros(7),
-        )  # fmt: skip
+            (state, state, rate, out),
+            Stage(0.0, 0.0, store=True, clamp=False),
+            Medium(p, {"D_C": D_C}),
+            taxis,
+            np.zeros(7),
+        )
         flat = v.reshape(7, -1)
         diffused = [(volumes * u - M @ u) / volumes for u, M in zip(flat, matrices, strict=True)]
         return space.owned(rate).ravel() + np.ravel(diffused)
@@ -94,19 +98,23 @@ def test_order_in_time_is_the_declared_one(problem, name):
     if name in STRANG:
         p, numbers, (known, choices) = P, STEPS, STRANG[name]
         order, declared = measured_order(
-            space, start, references[p], lambda: Strang(space, p, taxis=taxis, **choices), numbers
+            space, start, references[p], lambda: Strang(space, Medium(p), taxis=taxis, **choices), numbers
         )
     elif name == "exponential":
         p, known = MILD, 4
         order, declared = measured_order(
-            space, start, references[p], lambda: Exponential(space, p, taxis=taxis, dt=1.0, adapt=False), (8, 16)
+            space,
+            start,
+            references[p],
+            lambda: Exponential(space, Medium(p), taxis=taxis, dt=1.0, adapt=False),
+            (8, 16),
         )
     else:
         p, method = MILD, name.split()[1]
         known, numbers = IMEX[method]
         with petsc_options({"ts_arkimex_type": method, "ts_adapt_type": "none", "ts_dt": 1.0}):
             order, declared = measured_order(
-                space, start, references[p], lambda: Imex(space, p, taxis=taxis, rtol=1.0), numbers
+                space, start, references[p], lambda: Imex(space, Medium(p), taxis=taxis, rtol=1.0), numbers
             )
     assert declared == known
     assert order == pytest.approx(declared, abs=0.05 if name in STRANG else 0.15)
@@ -119,7 +127,9 @@ def test_sdirk2_is_of_second_order_on_a_mesh_with_a_varying_diffusivity(reaction
     D_C = P.D_C * (1.5 + np.cos(5.0 * np.asarray(space.mesh.cellCenters)[0]))
 
     def make():
-        return Strang(space, P, D_C=D_C, taxis="scharfetter-gummel", reaction=reaction, diffusion_scheme="sdirk2")
+        return Strang(
+            space, Medium(P, {"D_C": D_C}), taxis="scharfetter-gummel", reaction=reaction, diffusion_scheme="sdirk2"
+        )
 
     order, declared = measured_order(space, start, exact(space, start, P, "scharfetter-gummel", D_C), make)
     assert declared == 2

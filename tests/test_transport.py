@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from carmodel.kinetics import CHEMOTAXIS_FIELDS
+from carmodel.model import Medium
+from carmodel.models.polyakov import MODEL
 from carmodel.spaces import BoxSpace
+from carmodel.spaces.stencils import Stage
 from carmodel.transport import bernoulli, central, harmonic_mean, hybrid, scharfetter_gummel, upwind
 from tests.conftest import smooth_state, without_reactions
 
@@ -62,11 +64,14 @@ def test_harmonic_mean_lets_nothing_through_a_wall():
 def taxis_divergence(space, u, p, taxis):
     """-div(chi C grad S) by the compiled stage, on the owned cells."""
     rate, out = space.zeros(7), space.zeros(7)
-    space.exchange(u, CHEMOTAXIS_FIELDS)
+    space.exchange(u, MODEL.neighbours)
     space.explicit_stage(
-        u, u, rate, out, weight=0.0, store=True, parameters=p, taxis=taxis,
-        D_C=space.zeros() + p.D_C, clamp=False, clamped=np.zeros(7),
-    )  # fmt: skip
+        (u, u, rate, out),
+        Stage(0.0, 0.0, store=True, clamp=False),
+        Medium(p, {"D_C": space.zeros() + p.D_C}),
+        taxis,
+        np.zeros(7),
+    )
     return space.owned(rate)
 
 

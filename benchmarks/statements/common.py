@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from carmodel.parameters import PRESETS, Parameters
+from carmodel.models.polyakov import PRESETS, Parameters
 from carmodel.steady import (
     Coexistence,
     SteadyState,

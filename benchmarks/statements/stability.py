@@ -3,7 +3,7 @@
 import numpy as np
 
 from carmodel.homogeneous import jacobian, rates, solve
-from carmodel.parameters import Parameters
+from carmodel.models.polyakov import Parameters
 from carmodel.stability import (
     CE,
     TATB,

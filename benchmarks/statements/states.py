@@ -6,6 +6,7 @@ import numpy as np
 
 from carmodel.homogeneous import jacobian, rates, residual, solve
 from carmodel.integrators import Strang
+from carmodel.model import Medium
 from carmodel.sampling import random_parameters
 from carmodel.spaces import BoxSpace
 from carmodel.stability import (
@@ -38,7 +39,7 @@ def reduction(n: int) -> Finding:
         space = BoxSpace((4, 3, 2), (1.0, 1.0, 1.0))
         u = space.zeros(7)
         space.owned(u)[...] = start[:, None, None, None]
-        integrator = Strang(space, P)
+        integrator = Strang(space, Medium(P))
         for _ in range(round(2.0 / dt)):
             integrator.step(u, dt)
         own = space.owned(u).reshape(7, -1)

@@ -5,7 +5,7 @@ from warnings import catch_warnings, simplefilter
 import numpy as np
 from scipy.stats import ConstantInputWarning, spearmanr
 
-from ..parameters import Parameters
+from ..models.polyakov import Parameters
 from ..stability import block
 from .observed import FRONT, Array, ObservedRun
 from .signal import Signal

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from .. import FIELDS
 from ..errors import InputError
 from ..homogeneous import balance, rates
-from ..kinetics import chemotactic_sensitivity
-from ..parameters import Parameters
+from ..models.polyakov import Fields, Parameters, chi_C
 from ..results import RunDirectory
 from ..runfile import load
 from ..scenario import Scenario
@@ -224,7 +223,7 @@ class ObservedRun:
 
     def taxis_left(self, u: Array) -> Array:
         """chi(A)/chi_0 in each cell."""
-        return np.asarray(chemotactic_sensitivity.py_func(u[5], self.parameters._replace(chi_0=1.0)))
+        return np.asarray(chi_C(Fields(*u), self.parameters._replace(chi_0=1.0)))
 
     # ---- along the central line ----------------------------------------------------------------------------------
 

@@ -6,7 +6,6 @@ import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
 
-from .. import FIELDS
 from ..errors import NumericsError
 from ..spaces import Space
 
@@ -48,14 +47,14 @@ def measure(space: Space, fields: Array) -> tuple[Array, Array, Array]:
         sums = np.einsum("fi,fi->f", fields, fields)
     extremes = np.concatenate([-fields.min(axis=1), fields.max(axis=1)])
     space.comm.Allreduce(MPI.IN_PLACE, extremes, MPI.MAX)
-    return root_mean_squares(space, sums), -extremes[: len(FIELDS)], extremes[len(FIELDS) :]
+    return root_mean_squares(space, sums), -extremes[: len(fields)], extremes[len(fields) :]
 
 
 class Scale:
     """The size of each field, against which its error is judged: at least `NEGLIGIBLE` of the largest it has been."""
 
-    def __init__(self) -> None:
-        self._largest: Array = np.zeros(len(FIELDS))
+    def __init__(self, fields: int) -> None:
+        self._largest: Array = np.zeros(fields)
 
     def judged(self, sizes: Array, rate: Array, dt: float) -> Array:
         """From the root mean squares of the fields, and of their rates, before a step of dt days, shape (7,) each.
@@ -77,11 +76,11 @@ class Undershoot:
     Peclet numbers above 2).
     """
 
-    def __init__(self, rtol: float) -> None:
-        self._rtol = rtol
+    def __init__(self, rtol: float, names: tuple[str, ...]) -> None:
+        self._rtol, self._names = rtol, names
         self._best = inf
         #: Largest accepted undershoot of each field, relative to its largest value then, shape (7,).
-        self.accepted: Array = np.zeros(len(FIELDS))
+        self.accepted: Array = np.zeros(len(names))
         self.forget()
 
     def forget(self) -> None:
@@ -103,7 +102,7 @@ class Undershoot:
             return True
         if made < SHORTEST:
             what = f"undershoots by {depth:.2g}" if depth < inf else "is no longer finite"
-            raise NumericsError(f"{FIELDS[int(below.argmax())]} {what} even in a step of {made:.2g} days")
+            raise NumericsError(f"{self._names[int(below.argmax())]} {what} even in a step of {made:.2g} days")
         self._best = depth / made
         return False
 
@@ -125,5 +124,5 @@ def relative_undershoot(sizes: Array, least: Array, largest: Array) -> Array:
     Infinite for all if a field is no longer finite.
     """
     if not np.isfinite(sizes).all():
-        return np.full(len(FIELDS), inf)
+        return np.full(len(sizes), inf)
     return np.divide(np.maximum(-least, 0.0), largest, out=1.0 * (least < 0.0), where=largest > 0.0)

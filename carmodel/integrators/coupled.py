@@ -1,6 +1,7 @@
 """The seven equations advanced together and implicitly: BDF2 or backward Euler, swept to nonlinear convergence."""
 
 import logging
+from itertools import compress
 from math import ceil, log2
 from time import perf_counter
 from typing import Any, Protocol
@@ -9,15 +10,14 @@ import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
 
-from .. import FIELDS
 from ..equations import Equations
 from ..errors import NumericsError
-from ..kinetics import CHEMOTAXIS_FIELDS, antigen_recovery, production_and_loss
 from ..linear import MULTIGRID_FROM, petsc_reason, take_options
+from ..model import Medium
 from ..owner import Owner, destroyed_if_unfinished
-from ..parameters import Parameters
 from ..petsc import PETSc
 from ..spaces.mesh import adjacent_cells
+from ..tuples import balance, slow
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -69,8 +69,7 @@ class Coupled:
     Parameters
     ----------
     space: where the fields live: a FiPy mesh.
-    parameters: values of eqs (1)-(8).
-    D_C: diffusivity of C by cell, shape (n_local,), valid in overlapping cells; `parameters.D_C` unless given.
+    medium: a model's parameters, and diffusivities by cell, valid in overlapping cells.
     taxis: "central", "upwind" or "scharfetter-gummel".
     scheme: "bdf2" or "backward-euler".
     tolerance: of the nonlinear residual of each equation, relative to its right-hand side.
@@ -86,9 +85,8 @@ class Coupled:
     def __init__(
         self,
         space: FiPySpace,
-        parameters: Parameters,
+        medium: Medium,
         *,
-        D_C: Array | None = None,
         taxis: str = "central",
         scheme: str = "bdf2",
         tolerance: float = 1e-10,
@@ -101,34 +99,38 @@ class Coupled:
         self.adaptive, self.negligible = False, 0.01
         self.space, self.taxis = space, taxis
         self.tolerance, self.most_sweeps, self.least_step = tolerance, most_sweeps, least_step
-        #: Nothing is clamped: zeros of shape (7,).
-        self.clamped: Array = np.zeros(len(FIELDS))
-        self.deepest_undershoot: Array = np.zeros(len(FIELDS))
+        self.model = medium.model
+        #: Nothing is clamped: zeros of shape (fields,).
+        self.clamped: Array = np.zeros(len(self.model.names))
+        self.deepest_undershoot: Array = np.zeros(len(self.model.names))
         self.sweeps, self.halvings = 0, 0
         #: Wall time spent, in seconds, by phase.
         self.seconds = {"assembly": 0.0, "solve": 0.0}
-        self._set_up(parameters, D_C)
+        self._set_up(medium)
         self._earlier: Array | None = None
         self._left: Array | None = None
         self._last_dt = 0.0
 
-    def _set_up(self, parameters: Parameters, D_C: Array | None) -> None:
+    def _set_up(self, medium: Medium) -> None:
         start = perf_counter()
-        self.parameters, self._D_C = parameters, D_C
-        self.equations = Equations(self.space.mesh, parameters, D_C=D_C, taxis=self.taxis)
-        self.systems = Systems(self.space, self.equations, LINEAR_SHARE * self.tolerance)
-        self._taxis = parameters.chi_0 != 0.0
-        self._taxis_is_old = self._taxis
+        self.medium = medium
+        self.equations = Equations(self.space.mesh, self.medium, taxis=self.taxis)
+        self.systems = Systems(self.space, self.equations, self.medium, LINEAR_SHARE * self.tolerance)
+        #: Of each field that moves, those that its velocity depends on.
+        self._carriers = {
+            f: self.model.carriers(taxes) for f, taxes in compress(self.model.movers.items(), medium.moving)
+        }
+        self._old_taxis = set(self._carriers)
         self.seconds["assembly"] += perf_counter() - start
 
-    def restart(self, parameters: Parameters, D_C: Array | None) -> None:
+    def restart(self, medium: Medium) -> None:
         """Go on with these parameters from a backward-Euler step; collective.
 
         Where they are others, FiPy makes all its terms anew: nothing of the old coefficients stays in a stencil.
         """
-        if parameters != self.parameters or D_C is not self._D_C:
+        if medium.parameters != self.medium.parameters or not medium.diffuses_as(self.medium):
             old = self.systems
-            self._set_up(parameters, D_C)
+            self._set_up(medium)
             self.systems.iterations += old.iterations
             old.destroy()
         self._earlier = self._left = None
@@ -201,7 +203,7 @@ class Coupled:
             memory = (old - self._earlier) * (w * w / ((1.0 + w) * dt))
             new += (old - self._earlier) * w
         self.systems.begin(lead / dt, lead / dt * old + memory)
-        self._taxis_is_old = self._taxis
+        self._old_taxis = set(self._carriers)
         for _ in range(self.most_sweeps):
             self.sweeps += 1
             worst = self._sweep(new)
@@ -212,7 +214,7 @@ class Coupled:
     def _sweep(self, v: Array) -> str:
         """Solve each equation that is not yet; what the worst of them lacked, nothing if none was solved."""
         worst, largest = "", 0.0
-        for f, name in enumerate(FIELDS):
+        for f, name in enumerate(self.model.names):
             start = perf_counter()
             residual, scale, rounding = self._assemble(f, v)
             middle = perf_counter()
@@ -230,19 +232,19 @@ class Coupled:
                 raise NumericsError(f"system of {name} not solved: PETSc says: {petsc_reason(error)}") from None
             if reason < 0:
                 raise _NotConvergedError(f"system of {name} not solved: PETSc reason {reason}")
-            if f in CHEMOTAXIS_FIELDS[1:]:  # S and A carry C
-                self._taxis_is_old = self._taxis
+            self._old_taxis |= {moved for moved, carriers in self._carriers.items() if f in carriers}
             self.seconds["solve"] += perf_counter() - middle
         return worst
 
     def _assemble(self, f: int, v: Array) -> tuple[float, float, float]:
         """Bring the system of field f up to date with the state; what `Systems.residual` says of it."""
-        p, systems = self.parameters, self.systems
+        p, systems = self.medium.parameters, self.systems
         with np.errstate(over="ignore", invalid="ignore"):  # where an iteration diverges; the caller looks
-            production, loss = production_and_loss.py_func(*v, antigen_recovery.py_func(v[0], p), p)
-            if f == 0 and self._taxis_is_old:
-                systems.renew_taxis(v[4], v[5])
-                self._taxis_is_old = False
+            u = self.model.Fields(*v)
+            production, loss = balance(u, slow(u, p), p)
+            if f in self._old_taxis:
+                systems.renew_taxis(f, {place: v[place] for place in self._carriers[f]})
+                self._old_taxis.discard(f)
             systems.renew(f, production[f], loss[f])
             return systems.residual(f, v[f])
 
@@ -251,7 +253,7 @@ class Coupled:
         return {
             "sweeps": self.sweeps,
             "rejected_steps": self.halvings,
-            "linear_iterations": {name: int(n) for name, n in zip(FIELDS, self.iterations, strict=True)},
+            "linear_iterations": {name: int(n) for name, n in zip(self.model.names, self.iterations, strict=True)},
         }
 
     def destroy(self) -> None:
@@ -270,10 +272,11 @@ class Systems(Owner):
     """
 
     @destroyed_if_unfinished
-    def __init__(self, space: FiPySpace, equations: Equations, tolerance: float) -> None:
-        self.equations = equations
+    def __init__(self, space: FiPySpace, equations: Equations, medium: Medium, tolerance: float) -> None:
+        self.equations, self._names = equations, medium.model.names
+        n = len(self._names)
         mesh = space.mesh
-        rows = [equations.diffusion_rows(f) for f in range(len(FIELDS))]
+        rows = [equations.diffusion_rows(f) for f in range(n)]
         self._starts, self._columns, _, ghosts = rows[0]
         mine = np.zeros(space.n_local, dtype=bool)
         mine[mesh._localNonOverlappingCellIDs] = True
@@ -286,32 +289,33 @@ class Systems(Owner):
         ]
         self._x, self._b, self._r = (self.adopt(PETSc.Vec().createMPI(size, comm=space.comm)) for _ in range(3))
         self._ghosted = self.adopt(PETSc.Vec().createGhost(ghosts.astype(PETSc.IntType), size, comm=space.comm))
-        self.right_sides = np.zeros((len(FIELDS), self.own.size))
-        self.iterations = np.zeros(len(FIELDS), dtype=np.int64)
+        self.right_sides = np.zeros((n, self.own.size))
+        self.iterations = np.zeros(n, dtype=np.int64)
         self._places(ghosts)
-        #: Diffusion's share of each diagonal, and all of C's diffusion, both positive on the diagonal.
+        #: Diffusion's share of each diagonal, and all of it where a field moves, both positive on the diagonal.
         self._diffusion = np.array([-values[self._diagonal_places] for _, _, values, _ in rows])
-        self._moving = self._resting = -rows[0][2]
+        self._resting = {f: -rows[f][2] for f in equations.taxis}
+        self._moving = dict(self._resting)
         stiffness = (self._diffusion / self._volumes).max(axis=1, initial=0.0)
         space.comm.Allreduce(MPI.IN_PLACE, stiffness, MPI.MAX)
         self._stiffness = stiffness / 6.0  # D/h^2 on a uniform grid
         self._rate = 0.0
         self._history: Array = np.zeros_like(self.right_sides)
         self._diagonals = np.zeros_like(self.right_sides)
-        self._constant: list[float | None] = [None] * len(FIELDS)
-        self._solvers = [self._solver(f, tolerance) for f in range(len(FIELDS))]
+        self._constant: list[float | None] = [None] * n
+        self._solvers = [self._solver(f, tolerance) for f in range(n)]
 
     def _solver(self, f: int, tolerance: float) -> Any:
         solver = self.adopt(PETSc.KSP().create(self.matrices[f].comm))
-        solver.setOptionsPrefix(f"{FIELDS[f]}_")
+        solver.setOptionsPrefix(f"{self._names[f]}_")
         solver.setOperators(self.matrices[f])
-        solver.setType(PETSc.KSP.Type.CG if f else PETSc.KSP.Type.GMRES)  # taxis makes the matrix of C unsymmetric
-        solver.setPCSide(PETSc.PC.Side.LEFT if f else PETSc.PC.Side.RIGHT)
+        solver.setType(PETSc.KSP.Type.GMRES if f in self._moving else PETSc.KSP.Type.CG)  # taxis makes it unsymmetric
+        solver.setPCSide(PETSc.PC.Side.RIGHT if f in self._moving else PETSc.PC.Side.LEFT)
         solver.setNormType(PETSc.KSP.NormType.UNPRECONDITIONED)
         # The first residual of a stiff system may be dt D / h^2 times b: that alone is no divergence.
         solver.setTolerances(rtol=tolerance, divtol=1e30, max_it=10_000)
         solver.getPC().setType(PETSc.PC.Type.JACOBI)
-        take_options(solver, FIELDS[f])
+        take_options(solver, self._names[f])
         return solver
 
     def _places(self, ghosts: Integers) -> None:
@@ -349,12 +353,14 @@ class Systems(Owner):
             # A direct solve, `-ksp_type preonly`, takes no initial guess.
             solver.setInitialGuessNonzero(solver.getType() != PETSc.KSP.Type.PREONLY)
 
-    def renew_taxis(self, S: Array, A: Array) -> None:
-        """Take taxis for these S and A, shape (n_own,); collective."""
-        into_one, into_two = self.equations.taxis_outflow(self.with_overlap(S), self.with_overlap(A))
+    def renew_taxis(self, f: int, fields: dict[int, Array]) -> None:
+        """Take taxis of field f for these values, shape (n_own,), of what carries it; collective."""
+        carriers = {place: self.with_overlap(values) for place, values in fields.items()}
+        into_one, into_two = self.equations.taxis_outflow(f, carriers)
         out, into = self._faces_out, self._faces_in
         entries = np.concatenate([into_one[out], into_two[out], -into_one[into], -into_two[into]])
-        self._moving = self._resting + np.bincount(self._taxis_places, entries, minlength=self._resting.size)
+        still = self._resting[f]
+        self._moving[f] = still + np.bincount(self._taxis_places, entries, minlength=still.size)
 
     def renew(self, f: int, production: Array, loss: Array | float) -> None:
         """Take reactions P - L u of field f, shape (n_own,) or one L for all; collective."""
@@ -362,8 +368,8 @@ class Systems(Owner):
         diagonal = self._volumes * (self._rate + loss)
         self._diagonals[f] = self._diffusion[f] + diagonal
         matrix = self.matrices[f]
-        if f == 0:
-            values = self._moving.copy()
+        if f in self._moving:
+            values = self._moving[f].copy()
             values[self._diagonal_places] += diagonal
             matrix.setValuesCSR(self._starts, self._columns, values)
             matrix.assemble()

@@ -1,16 +1,16 @@
 """The middle step of the splitting: diffusion of all fields, and taxis of C where it is implicit, in three schemes."""
 
 from collections.abc import Callable
+from itertools import compress
 from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import FIELDS
 from ..linear import KrylovDiffusion, lift
 from ..migration import Migration
+from ..model import Medium
 from ..owner import Owner, destroyed_if_unfinished
-from ..parameters import Parameters
 from ..spaces import BoxSpace, Space
 
 Array = NDArray[np.float64]
@@ -54,25 +54,27 @@ class Diffusion(Owner):
     def __init__(
         self,
         space: Space,
-        parameters: Parameters,
+        medium: Medium,
         *,
-        D_C: Array | None = None,
         scheme: str = "backward-euler",
         taxis: str | None = None,
     ) -> None:
         if scheme not in SCHEMES:
             raise ValueError(f"scheme: {scheme!r} is unknown; accepted: {', '.join(SCHEMES)}")
-        if scheme == "exact" and (D_C is not None or not isinstance(space, BoxSpace)):
+        if scheme == "exact" and (medium.by_cell or not isinstance(space, BoxSpace)):
             raise ValueError("the heat semigroup is known for a box of cells and a constant D_C")
-        self.space, self.scheme = space, scheme
-        self._diffusivities = parameters.diffusivities
-        on_cells = space.zeros() + parameters.D_C if D_C is None else D_C
-        self._krylov = self.adopt(
-            KrylovDiffusion(space, [*self._diffusivities] if D_C is None else [D_C, *self._diffusivities[1:]])
-        )
-        self._migration = self.adopt(Migration(space, on_cells, taxis)) if taxis else None
+        self.space, self.scheme, self.medium, model = space, scheme, medium, medium.model
+        self._diffusivities, self._names = medium.diffusivities, model.names
+        self._krylov = self.adopt(KrylovDiffusion(space, self._diffusivities, model.names))
+        self._migrations = {
+            f: self.adopt(Migration(space, model.names[f], space.zeros() + self._diffusivities[f], taxis))
+            for f in model.movers
+            if taxis
+        }
+        #: Places of the fields that velocities depend on.
+        self._carriers = model.carriers(range(len(model.taxis)))
         self._before = np.empty(space.owned_shape)
-        self._carriers = space.zeros(2)  # S and A
+        self._means = space.zeros(len(model.names))  # of the fields that carry others
         self.iterations = self._krylov.iterations
         self.preconditioners: dict[str, str] = {}
 
@@ -81,47 +83,49 @@ class Diffusion(Owner):
 
         Raises NumericsError when a solver does not converge.
         """
-        for f in range(len(FIELDS)):
+        for f in range(len(u)):
             self._diffuse(f, u, dt)
         lift(self.space, u)
 
-    def solve_with_taxis(self, u: Array, dt: float, parameters: Parameters) -> None:
-        """As `solve`, with the taxis of C at these parameters; ghosts need not be valid; collective."""
-        assert self._migration
-        S, A = self._carriers
-        self._carriers[:] = u[4:6]
-        for f in range(1, len(FIELDS)):
-            self._diffuse(f, u, dt)
-        self._carriers += u[4:6]
-        self._carriers *= 0.5
-        self.space.exchange(self._carriers, range(2))
+    def solve_with_taxis(self, u: Array, dt: float, medium: Medium) -> None:
+        """As `solve`, with taxis at these parameters; ghosts need not be valid; collective."""
+        movers = dict(compress(medium.model.movers.items(), medium.moving))
+        self._means[self._carriers] = u[self._carriers]
+        for f in range(len(u)):
+            if f not in movers:
+                self._diffuse(f, u, dt)
+        self._means[self._carriers] += u[self._carriers]
+        self._means[self._carriers] *= 0.5
+        self.space.exchange(self._means, self._carriers)
+        chi = self.space.sensitivities(self._means, medium)
         two_stages = SCHEMES[self.scheme] == 2
-        self._migration.renew(GAMMA * dt if two_stages else dt, S, A, parameters)
-        C = self.space.owned(u[0])
-        if two_stages:
-            self._sdirk2(self._migrate, C)
-        else:
-            self._migrate(C)
+        for f, taxes in movers.items():
+            S = tuple(self._means[medium.model.attractants[k]] for k in taxes)
+            self._migrations[f].renew(GAMMA * dt if two_stages else dt, S, tuple(chi[k] for k in taxes))
+            values = self.space.owned(u[f])
+            if two_stages:
+                self._sdirk2(lambda stage, f=f: self._migrate(f, stage), values)  # type: ignore[misc]
+            else:
+                self._migrate(f, values)
         lift(self.space, u)
 
-    def _migrate(self, C: Array) -> None:
-        assert self._migration
-        self.iterations[0] += self._migration.solve(C)
-        self.preconditioners[FIELDS[0]] = self._migration.method
+    def _migrate(self, f: int, values: Array) -> None:
+        self.iterations[f] += self._migrations[f].solve(values)
+        self.preconditioners[self._names[f]] = self._migrations[f].method
 
     def _diffuse(self, f: int, u: Array, dt: float) -> None:
         values = self.space.owned(u[f])
         if self.scheme == "exact":
             assert self._krylov.transform
-            self._krylov.transform.heat(values, dt * self._diffusivities[f])
+            self._krylov.transform.heat(values, dt * self.medium.numbers[f])
             self.iterations[f] += 1
-            self.preconditioners[FIELDS[f]] = "cosine transform"
+            self.preconditioners[self._names[f]] = "cosine transform"
             return
         if self.scheme == "sdirk2":
             self._sdirk2(lambda stage: self._krylov.solve_field(f, stage, GAMMA * dt), values)
         else:
             self._krylov.solve_field(f, values, dt)
-        self.preconditioners[FIELDS[f]] = self._krylov.preconditioners[FIELDS[f]]
+        self.preconditioners[self._names[f]] = self._krylov.preconditioners[self._names[f]]
 
     def _sdirk2(self, solve: Callable[[Array], None], values: Array) -> None:
         """A step in place from `solve`, one of backward Euler over gamma dt; u + (1 - gamma) dt k from u and u_1."""

@@ -7,11 +7,9 @@ import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
 
-from .. import FIELDS
 from ..errors import NumericsError
-from ..kinetics import CHEMOTAXIS_FIELDS
+from ..model import Medium
 from ..owner import Owner, destroyed_if_unfinished
-from ..parameters import Parameters
 from ..spaces import BoxSpace
 from ..spaces.cosine import CosineTransform
 from . import phi
@@ -53,7 +51,7 @@ class Exponential(Owner):
     Parameters
     ----------
     space: a box.
-    parameters: values of eqs (1)-(8).
+    medium: a model's parameters.
     taxis: "central", "upwind", "scharfetter-gummel" or "hybrid".
     rtol: error to aim at, relative to each field's size.
     dt: first step, also after a discontinuity, in days.
@@ -69,7 +67,7 @@ class Exponential(Owner):
     def __init__(
         self,
         space: BoxSpace,
-        parameters: Parameters,
+        medium: Medium,
         *,
         taxis: str = "hybrid",
         rtol: float = 1e-4,
@@ -79,30 +77,31 @@ class Exponential(Owner):
     ) -> None:
         self.space, self.taxis, self.rtol, self.clamp, self.adapt = space, taxis, rtol, clamp, adapt
         #: Sum over this rank's cells of what clamping added to each field so far, shape (7,).
-        self.clamped: Array = np.zeros(len(FIELDS))
-        self.undershoot = Undershoot(rtol)
+        self.model = medium.model
+        n = len(self.model.names)
+        self.clamped: Array = np.zeros(n)
+        self.undershoot = Undershoot(rtol, self.model.names)
         self.negligible = rtol  # what is clamped beyond it belies the error aimed at
         self.rejected = {"error": 0, "undershoot": 0}
         #: Wall time spent, in seconds, by phase.
         self.seconds = {"reaction_taxis": 0.0, "diffusion": 0.0, "time_stepper": 0.0}
         self._first_dt = self._next = dt
-        self._scale = Scale()
+        self._scale = Scale(n)
         self._transform = self.adopt(CosineTransform(space))
-        modes = (len(FIELDS), *self._transform.modes_shape)
+        modes = (n, *self._transform.modes_shape)
         # Cosines of the state before and after the step, of the rates of its stages and after it, of a stage.
         self._u, self._new, self._N_1, self._N_2, self._N_3, self._N_5, self._stage = np.zeros((7, *modes))
         self._scratch, self._squares = np.empty((modes[0] * modes[1], 6, modes[3])), np.empty(modes[:2])
         # Fields on their way to and from their cosines; these themselves where their places are the same.
-        self._cells = None if self._transform.in_place else np.empty((len(FIELDS), *space.owned_shape))
+        self._cells = None if self._transform.in_place else np.empty((n, *space.owned_shape))
         # The state, or a stage, with its ghosts; between steps the state that `_u` and `_N_1` belong to.
-        self._ghosted = space.zeros(len(FIELDS))
+        self._ghosted = space.zeros(n)
         self._begun = False
-        self._set(parameters)
+        self._set(medium)
 
-    def _set(self, parameters: Parameters) -> None:
-        self.parameters = parameters
-        self._D = np.array(parameters.diffusivities)
-        self._D_C: Array = self.space.zeros() + parameters.D_C
+    def _set(self, medium: Medium) -> None:
+        assert not medium.by_cell  # a diffusivity by cell is not diagonal among cosines
+        self.medium, self._D = medium, np.array(medium.diffusivities)
 
     def step(self, u: Array, dt: float) -> float:
         """Advance the state, shape (7, n_local), in place by at most dt days; return the days made.  Collective.
@@ -117,10 +116,9 @@ class Exponential(Owner):
         self.seconds["time_stepper"] += perf_counter() - start - (self._seconds_inside() - inside)
         return made
 
-    def restart(self, parameters: Parameters, D_C: Array | None) -> None:
+    def restart(self, medium: Medium) -> None:
         """The state or the equations have changed at once: go on with these, from a small step; collective."""
-        assert D_C is None  # a diffusivity by cell is not diagonal among cosines
-        self._set(parameters)
+        self._set(medium)
         self._next = min(self._next, self._first_dt)
         self._begun = False
         self.undershoot.forget()
@@ -136,7 +134,7 @@ class Exponential(Owner):
             "method": "exponential Runge-Kutta 4 (Krogstad)",
             "rejected_steps": sum(self.rejected.values()),
             "rejected_for": dict(self.rejected),
-            "undershoot": dict(zip(FIELDS, self.undershoot.accepted.tolist(), strict=True)),
+            "undershoot": dict(zip(self.model.names, self.undershoot.accepted.tolist(), strict=True)),
         }
 
     # ---- one step ------------------------------------------------------------------------------------------------
@@ -154,7 +152,7 @@ class Exponential(Owner):
         """From the state on the cells: its cosines, its rates, and the sizes that its fields are judged by."""
         fields = self._u if self._cells is None else self._cells
         fields[...] = self.space.owned(self._ghosted)
-        self._sizes, _, self._largest = measure(self.space, fields.reshape(len(FIELDS), -1))
+        self._sizes, _, self._largest = measure(self.space, fields.reshape(len(fields), -1))
         self._transform.to_modes(fields, self._u)
         self._rate(self._N_1)
 
@@ -196,7 +194,7 @@ class Exponential(Owner):
         self._combine(phi.STEP, h, self._new)
         self._stage[...] = self._new
         fields = self._to_cells()
-        self._new_sizes, least, largest = measure(self.space, fields.reshape(len(FIELDS), -1))
+        self._new_sizes, least, largest = measure(self.space, fields.reshape(len(fields), -1))
         self._new_largest = largest
         return relative_undershoot(self._new_sizes, least, np.maximum(largest, self._largest))
 
@@ -253,15 +251,9 @@ class Exponential(Owner):
     def _rate(self, N: Array) -> None:
         """Cosines of the reactions and taxis of what is on the cells."""
         start = perf_counter()
-        self.space.exchange(self._ghosted, CHEMOTAXIS_FIELDS)
+        self.space.exchange(self._ghosted, self.model.neighbours)
         rate = N if self._cells is None else self._cells
-        self.space.explicit_rate(
-            self._ghosted,
-            rate.reshape(len(FIELDS), -1),
-            parameters=self.parameters,
-            taxis=self.taxis,
-            D_C=self._D_C,
-        )
+        self.space.explicit_rate(self._ghosted, rate.reshape(len(rate), -1), self.medium, self.taxis)
         middle = perf_counter()
         self._transform.to_modes(rate, N)
         self.seconds["reaction_taxis"] += middle - start

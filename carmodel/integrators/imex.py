@@ -8,11 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import FIELDS
 from ..errors import InputError, NotFiniteError, NumericsError
 from ..linear import KrylovDiffusion, petsc_reason
+from ..model import Medium
 from ..owner import Owner, destroyed_if_unfinished
-from ..parameters import Parameters
 from ..petsc import PETSc
 from ..spaces import Space
 from .control import SHORTENED, Scale, Undershoot, first_attempt, measure, next_attempt, relative_undershoot
@@ -68,8 +67,7 @@ class Imex(Owner):
     Parameters
     ----------
     space: where the fields live.
-    parameters: values of eqs (1)-(8).
-    D_C: diffusivity of C by cell, shape (n_local,) with valid ghosts; `parameters.D_C` everywhere unless given.
+    medium: a model's parameters, and diffusivities by cell.
     taxis: "central", "upwind", "scharfetter-gummel" or "hybrid".
     rtol: error to aim at, relative to each field's size.
     dt: first step, also after a discontinuity, in days.
@@ -83,9 +81,8 @@ class Imex(Owner):
     def __init__(
         self,
         space: Space,
-        parameters: Parameters,
+        medium: Medium,
         *,
-        D_C: Array | None = None,
         taxis: str = "hybrid",
         rtol: float = 1e-4,
         dt: float = 0.01,
@@ -93,34 +90,32 @@ class Imex(Owner):
     ) -> None:
         self.space, self.taxis, self.rtol, self.clamp = space, taxis, rtol, clamp
         #: Sum over this rank's cells of what clamping added to each field so far, shape (7,).
-        self.clamped: Array = np.zeros(len(FIELDS))
-        self.undershoot = Undershoot(rtol)
+        self.model = medium.model
+        self._n = len(self.model.names)
+        self.clamped: Array = np.zeros(self._n)
+        self.undershoot = Undershoot(rtol, self.model.names)
         self.negligible = rtol  # what is clamped beyond it belies the error aimed at
         self.rejected = {"error": 0, "undershoot": 0}
         #: Wall time spent, in seconds, by phase.
         self.seconds = {"reaction_taxis": 0.0, "diffusion": 0.0, "time_stepper": 0.0}
         self._t, self._first_dt, self._next = 0.0, dt, dt
-        self._scale = Scale()
-        self._largest: Array = np.zeros(len(FIELDS))
+        self._scale = Scale(self._n)
+        self._largest: Array = np.zeros(self._n)
         self._judged_for = 0.0  # days of the attempt whose error `_tolerance` judges
         self._shift, self._setting_up = 1.0, False
         self._failure: _Failure | None = None
-        self._ghosted = space.zeros(len(FIELDS))
+        self._ghosted = space.zeros(self._n)
         self._ghosted_of = self._diffused_of = (0, 0)
-        self._set(parameters, D_C)
+        self._set(medium)
         self._make_stepper()
 
-    def _set(self, parameters: Parameters, D_C: Array | None) -> None:
-        self.parameters, self._given_D_C = parameters, D_C
-        self._diffusivities: list[float | Array] = list(parameters.diffusivities)
-        if D_C is not None:
-            self._diffusivities[0] = D_C
-        self._D_C: Array = self.space.zeros() + parameters.D_C if D_C is None else D_C
-        self._diffusion = KrylovDiffusion(self.space, self._diffusivities)
+    def _set(self, medium: Medium) -> None:
+        self.medium = medium
+        self._diffusion = KrylovDiffusion(self.space, self.medium.diffusivities, self.model.names)
 
     @destroyed_if_unfinished
     def _make_stepper(self) -> None:
-        size = len(FIELDS) * self.space.n_owned, len(FIELDS) * self.space.n_cells
+        size = self._n * self.space.n_owned, self._n * self.space.n_cells
         comm = self.space.comm
         self._u = self.adopt(PETSc.Vec().createMPI(size, comm=comm))
         self._residual, self._tolerance, self._diffused = (self.adopt(self._u.duplicate()) for _ in range(3))
@@ -191,14 +186,15 @@ class Imex(Owner):
         self.seconds["time_stepper"] += perf_counter() - start - (self._seconds_inside() - inside)
         return made
 
-    def restart(self, parameters: Parameters, D_C: Array | None) -> None:
+    def restart(self, medium: Medium) -> None:
         """The state or the equations have changed at once: go on with these, from a small step; collective."""
-        if D_C is not self._given_D_C or parameters.diffusivities != self.parameters.diffusivities:
+        if not medium.diffuses_as(self.medium):
             iterations = self._diffusion.iterations
             self._diffusion.destroy()
-            self._set(parameters, D_C)
+            self._set(medium)
             self._diffusion.iterations += iterations
-        self.parameters = parameters
+        else:
+            self.medium = medium
         self._next = min(self._next, self._first_dt)
         self.undershoot.forget()
         self._ts.restartStep()
@@ -214,9 +210,9 @@ class Imex(Owner):
             "method": f"ARKIMEX {self.method}",
             "rejected_steps": sum(self.rejected.values()),
             "rejected_for": dict(self.rejected),
-            "undershoot": dict(zip(FIELDS, self.undershoot.accepted.tolist(), strict=True)),
+            "undershoot": dict(zip(self.model.names, self.undershoot.accepted.tolist(), strict=True)),
             "linear_solvers": self._diffusion.preconditioners,
-            "linear_iterations": dict(zip(FIELDS, self._diffusion.iterations.tolist(), strict=True)),
+            "linear_iterations": dict(zip(self.model.names, self._diffusion.iterations.tolist(), strict=True)),
         }
 
     def destroy(self) -> None:
@@ -262,7 +258,7 @@ class Imex(Owner):
         if self._failure:
             if not isinstance(self._failure.error, NotFiniteError):
                 raise self._failure.error
-            return self._failure.dt, np.full(len(FIELDS), inf), self._failure.rejections - rejections
+            return self._failure.dt, np.full(self._n, inf), self._failure.rejections - rejections
         if (reason := ts.getConvergedReason()) < 0:
             names = {number: name for name, number in vars(PETSc.TS.ConvergedReason).items()}
             raise NumericsError(f"no step is short enough: PETSc says: {names.get(reason, reason)}")
@@ -297,9 +293,7 @@ class Imex(Owner):
     def _explicit_rate(self, _ts: Any, _t: float, u: Any, rate: Any) -> None:
         """G(u): reactions and taxis."""
         start = perf_counter()
-        self.space.explicit_rate(
-            self._with_ghosts(u), self._by_field(rate), parameters=self.parameters, taxis=self.taxis, D_C=self._D_C
-        )
+        self.space.explicit_rate(self._with_ghosts(u), self._by_field(rate), self.medium, self.taxis)
         if not rate.norm() < OVERFLOW:
             rate.set(0.0)
             self._give_up(NotFiniteError("the rate of change is no longer finite"))
@@ -314,7 +308,7 @@ class Imex(Owner):
         if _version(u) == self._diffused_of:
             residual.axpy(-1.0, self._diffused)
         elif not self._setting_up:
-            self.space.subtract_diffusion(self._with_ghosts(u), self._by_field(residual), self._diffusivities)
+            self.space.subtract_diffusion(self._with_ghosts(u), self._by_field(residual), self.medium.diffusivities)
         self.seconds["diffusion"] += perf_counter() - start
 
     def _keep_shift(self, _ts: Any, _t: float, _u: Any, _u_dot: Any, shift: float, _a: Any, _p: Any) -> bool:
@@ -350,16 +344,16 @@ class Imex(Owner):
         self.seconds["diffusion"] += perf_counter() - start
 
     def _by_field(self, vector: Any) -> Array:
-        return np.asarray(vector.array).reshape(len(FIELDS), -1)
+        return np.asarray(vector.array).reshape(self._n, -1)
 
     def _fields_of(self, vector: Any) -> Array:
-        return np.asarray(vector.array).reshape(len(FIELDS), *self.space.owned_shape)
+        return np.asarray(vector.array).reshape(self._n, *self.space.owned_shape)
 
     def _with_ghosts(self, u: Any) -> Array:
         """The state of a PETSc vector with valid ghosts, shape (7, n_local); kept until the vector changes."""
         if _version(u) != self._ghosted_of:
-            self.space.owned(self._ghosted)[...] = np.asarray(u.array_r).reshape(len(FIELDS), *self.space.owned_shape)
-            self.space.exchange(self._ghosted, range(len(FIELDS)))
+            self.space.owned(self._ghosted)[...] = np.asarray(u.array_r).reshape(self._n, *self.space.owned_shape)
+            self.space.exchange(self._ghosted, range(self._n))
             self._ghosted_of = _version(u)
         return self._ghosted
 

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import FIELDS, patankar
-from ..kinetics import CHEMOTAXIS_FIELDS
+from .. import patankar
 from ..linear import JacobiDiffusion
-from ..parameters import Parameters
+from ..model import Medium
 from ..spaces import BoxSpace, Space
+from ..spaces.box import States
+from ..spaces.stencils import Stage
 from .diffusion import SCHEMES, Diffusion
 
 Array = NDArray[np.float64]
@@ -35,8 +36,7 @@ class Strang:
     Parameters
     ----------
     space: where the fields live.
-    parameters: values of eqs (1)-(8).
-    D_C: diffusivity of C by cell, shape (n_local,) with valid ghosts; `parameters.D_C` everywhere unless given.
+    medium: a model's parameters, and diffusivities by cell.
     taxis: "central", "upwind", "scharfetter-gummel" or "hybrid".
     substeps: explicit substeps in each half step.
     reaction: "rk2" (the paper's) or "mprk22".
@@ -54,9 +54,8 @@ class Strang:
     def __init__(
         self,
         space: Space,
-        parameters: Parameters,
+        medium: Medium,
         *,
-        D_C: Array | None = None,
         taxis: str = "central",
         substeps: int = 1,
         reaction: str = "rk2",
@@ -66,8 +65,7 @@ class Strang:
         jacobi_tolerance: float = 1e-8,
         clamp: bool = True,
     ) -> None:
-        self.space = space
-        self.parameters = parameters
+        self.space, self.model, self.medium = space, medium.model, medium
         self.taxis, self.substeps, self.clamp = taxis, substeps, clamp
         # Whoever asks for the positive scheme hears of any clamping beyond rounding.
         self.negligible = 1e-6 if reaction == "mprk22" else 0.01
@@ -75,41 +73,39 @@ class Strang:
             raise ValueError(f"reaction: {reaction!r} is unknown; accepted: {', '.join(REACTIONS)}")
         self.reaction, self._scheme = reaction, diffusion_scheme
         self._jacobi = None if diffusion == "ksp" else (jacobi_iterations, jacobi_tolerance)
-        #: Sum over this rank's cells of what clamping added to each field so far, shape (7,).
-        self.clamped: Array = np.zeros(len(FIELDS))
-        self.deepest_undershoot: Array = np.zeros(len(FIELDS))
+        n = len(self.model.names)
+        #: Sum over this rank's cells of what clamping added to each field so far, shape (fields,).
+        self.clamped: Array = np.zeros(n)
+        self.deepest_undershoot: Array = np.zeros(n)
         #: Wall time spent, in seconds, by phase.
         self.seconds = {"reaction_taxis": 0.0, "diffusion": 0.0}
-        self._given_D_C = D_C
-        self._D_C = space.zeros() + parameters.D_C if D_C is None else D_C
         if reaction == "mprk22":
             self._runs = space.runs
         else:
-            self._predictor, self._rate = space.zeros(2, len(FIELDS))
-        self._uncounted = np.zeros(len(FIELDS))
-        self.diffusion = self._make_diffusion(parameters, D_C)
+            self._predictor, self._rate = space.zeros(2, n)
+        self._uncounted = np.zeros(n)
+        self.diffusion = self._make_diffusion()
         #: Order of accuracy in time.
         self.order = SCHEMES[diffusion_scheme]
 
-    def _make_diffusion(self, parameters: Parameters, D_C: Array | None) -> Diffusion | JacobiDiffusion:
+    def _make_diffusion(self) -> Diffusion | JacobiDiffusion:
+        medium = self.medium
         if self._jacobi is None:
             implicit = self.taxis if self.reaction == "mprk22" else None
-            return Diffusion(self.space, parameters, D_C=D_C, scheme=self._scheme, taxis=implicit)
+            return Diffusion(self.space, medium, scheme=self._scheme, taxis=implicit)
         if (self.reaction, self._scheme) != ("rk2", "backward-euler"):
             raise ValueError("the published program's Jacobi solver goes with rk2 and backward Euler")
-        if D_C is None and isinstance(self.space, BoxSpace):
-            return JacobiDiffusion(self.space, parameters.diffusivities, *self._jacobi)
+        if not medium.by_cell and isinstance(self.space, BoxSpace):
+            return JacobiDiffusion(self.space, medium.numbers, *self._jacobi, names=self.model.names)
         raise ValueError("the published program's Jacobi solver has a box of cells and a constant D_C")
 
-    def restart(self, parameters: Parameters, D_C: Array | None) -> None:
+    def restart(self, medium: Medium) -> None:
         """Go on with these parameters; a step remembers nothing of the state before it; collective."""
-        if D_C is not self._given_D_C or parameters.diffusivities != self.parameters.diffusivities:
-            old, self.diffusion = self.diffusion, self._make_diffusion(parameters, D_C)
+        before, self.medium = self.medium, medium
+        if not medium.diffuses_as(before):
+            old, self.diffusion = self.diffusion, self._make_diffusion()
             self.diffusion.iterations += old.iterations
             old.destroy()
-            self._given_D_C = D_C
-            self._D_C = self.space.zeros() + parameters.D_C if D_C is None else D_C
-        self.parameters = parameters
 
     def step(self, u: Array, dt: float) -> float:
         """Advance the state, shape (7, n_local), by dt days in place; returns dt.  Collective.
@@ -131,42 +127,21 @@ class Strang:
         """Eqs (58)-(59), or the reactions of them by MPRK22, in substeps."""
         h = duration / self.substeps
         if self.reaction == "mprk22":
-            patankar.advance(u, *self._runs, h, self.substeps, self.parameters)
+            patankar.advance(u, *self._runs, h, self.substeps, self.medium.parameters)
             return
         for _ in range(self.substeps):
-            self._stage(u, u, self._predictor, self._uncounted, weight=h, store=True)
-            self._stage(self._predictor, u, u, self.clamped, weight=0.5 * h, weight_stored=0.5 * h)
+            predict = Stage(0.0, h, store=True, clamp=self.clamp)
+            correct = Stage(0.5 * h, 0.5 * h, store=False, clamp=self.clamp)
+            self._stage((u, u, self._rate, self._predictor), predict, self._uncounted)
+            self._stage((self._predictor, u, self._rate, u), correct, self.clamped)
 
-    def _stage(
-        self,
-        v: Array,
-        base: Array,
-        out: Array,
-        clamped: Array,
-        *,
-        weight: float,
-        weight_stored: float = 0.0,
-        store: bool = False,
-    ) -> None:
-        self.space.exchange(v, CHEMOTAXIS_FIELDS)
-        self.space.explicit_stage(
-            v,
-            base,
-            self._rate,
-            out,
-            weight=weight,
-            weight_stored=weight_stored,
-            store=store,
-            parameters=self.parameters,
-            taxis=self.taxis,
-            D_C=self._D_C,
-            clamp=self.clamp,
-            clamped=clamped,
-        )
+    def _stage(self, states: States, stage: Stage, clamped: Array) -> None:
+        self.space.exchange(states[0], self.model.neighbours)
+        self.space.explicit_stage(states, stage, self.medium, self.taxis, clamped)
 
     def _diffuse(self, u: Array, dt: float) -> None:
-        if isinstance(self.diffusion, Diffusion) and self.reaction == "mprk22" and self.parameters.chi_0 != 0.0:
-            self.diffusion.solve_with_taxis(u, dt, self.parameters)
+        if isinstance(self.diffusion, Diffusion) and self.reaction == "mprk22" and self.medium.moving.any():
+            self.diffusion.solve_with_taxis(u, dt, self.medium)
         else:
             self.diffusion.solve(u, dt)
         if self.clamp:
@@ -178,7 +153,7 @@ class Strang:
         return {
             "rejected_steps": 0,
             "linear_solvers": self.diffusion.preconditioners,
-            "linear_iterations": dict(zip(FIELDS, self.diffusion.iterations.tolist(), strict=True)),
+            "linear_iterations": dict(zip(self.model.names, self.diffusion.iterations.tolist(), strict=True)),
         }
 
     def destroy(self) -> None:

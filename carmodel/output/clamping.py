@@ -4,7 +4,6 @@ import sys
 
 import numpy as np
 
-from .. import FIELDS
 from ..simulation import Observer, Simulation, remedy
 
 
@@ -18,7 +17,7 @@ def remarks(run: Simulation) -> dict[tuple[str, str], tuple[float, str]]:
         "undershoot": (run.undershoot, "values down to -{:.3g}% of its largest were accepted by t = {:.4g}"),
     }
     return {
-        (measure, FIELDS[f]): (values[f], f"{FIELDS[f]}: {line.format(100.0 * values[f], run.t)}{advice}")
+        (measure, run.names[f]): (values[f], f"{run.names[f]}: {line.format(100.0 * values[f], run.t)}{advice}")
         for measure, (values, line) in measures.items()
         for f in np.flatnonzero(values > integrator.negligible)
     }

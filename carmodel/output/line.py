@@ -9,7 +9,6 @@ from mpi4py import MPI
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from .. import FIELDS
 from ..scenario import Line
 from ..simulation import Observer, Simulation
 from ..spaces import BoxSpace
@@ -40,7 +39,7 @@ class LineProfile(Observer):
         kind = BoxLine if isinstance(run.space, BoxSpace) else MeshLine
         self._sampler = kind(self._line, run.space)  # type: ignore[arg-type]
         if run.space.comm.rank == 0:
-            self._file = TableFile(self._path, ["t", "s", *FIELDS])
+            self._file = TableFile(self._path, ["t", "s", *run.names])
 
     def output(self, run: Simulation) -> None:
         """Add the profile of this time; collective."""
@@ -81,7 +80,7 @@ class BoxLine:
 
     def sample(self, u: Array) -> Array:
         """The fields at the points, shape (7, points), on every rank; collective."""
-        profile = np.zeros((len(FIELDS), len(self.s)))
+        profile = np.zeros((len(u), len(self.s)))
         own = profile[:, slice(*self._space.ranges[self._along])]
         first, second = self._across
         for (i, weight), (j, other) in self._lines:
@@ -125,7 +124,7 @@ class MeshLine:
 
     def sample(self, u: Array) -> Array:
         """The fields at the points, shape (7, points), on every rank; collective."""
-        profile = np.zeros((len(FIELDS), len(self.s)))
+        profile = np.zeros((len(u), len(self.s)))
         profile[:, self._mine] = self._space.owned(u)[:, self._cell[self._mine]]
         self._space.comm.Allreduce(MPI.IN_PLACE, profile, MPI.SUM)
         profile[:, self._outside] = np.nan

@@ -14,7 +14,7 @@ from typing import Any
 import petsc4py
 from mpi4py import MPI
 
-from .. import FIELDS, __version__
+from .. import __version__
 from ..files import replacing
 from ..locks import hold
 from ..petsc import PETSc
@@ -81,7 +81,7 @@ class Manifest(Observer):
             "outputs": run.outputs,
             "wall_seconds": {phase: round(spent, 4) for phase, spent in seconds.items()},
             **integrator.figures(),
-            "clamped_share": dict(zip(FIELDS, run.clamped_share.tolist(), strict=True)),
+            "clamped_share": dict(zip(run.names, run.clamped_share.tolist(), strict=True)),
             "warnings": [line for _, line in remarks(run).values()],
             "events": [event.record() for event in run.events],
         }

@@ -4,13 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import FIELDS
 from ..files import replacing
 from ..simulation import Observer, Simulation
 from ..spaces import BoxSpace
 
 FOLDER = "csv"
-COLUMNS = ("t", "i", "j", "k", "x", "y", "z", *FIELDS)
+COLUMNS = ("t", "i", "j", "k", "x", "y", "z")
 
 
 class PublishedCsv(Observer):
@@ -32,9 +31,9 @@ class PublishedCsv(Observer):
             np.savetxt(
                 file,
                 np.column_stack([np.full(len(rows), run.t), rows]),
-                fmt=["%.17g", "%d", "%d", "%d", *["%.17g"] * 10],
+                fmt=["%.17g", "%d", "%d", "%d", *["%.17g"] * (3 + len(run.names))],
                 delimiter=",",
-                header=",".join(COLUMNS),
+                header=",".join((*COLUMNS, *run.names)),
                 comments="",
                 encoding="ascii",
             )

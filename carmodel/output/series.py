@@ -2,15 +2,9 @@
 
 from pathlib import Path
 
-from .. import FIELDS
+from ..csvfile import KINDS
 from ..simulation import Observer, Simulation
 from .table import TableFile
-
-COLUMNS = (
-    "t",
-    "dt",
-    *(f"{name}_{field}" for field in FIELDS for name in ("mean", "min", "max", "total", "clamped")),
-)
 
 
 class Series(Observer):
@@ -23,7 +17,9 @@ class Series(Observer):
     def start(self, run: Simulation) -> None:
         """Open the file and write its header."""
         if run.space.comm.rank == 0:
-            self._file = TableFile(self._path, COLUMNS)
+            self._file = TableFile(
+                self._path, ["t", "dt", *(f"{kind}_{field}" for field in run.names for kind in KINDS)]
+            )
 
     def step(self, run: Simulation) -> None:
         """Add a row."""

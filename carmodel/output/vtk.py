@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from vtkmodules.vtkCommonCore import vtkDataArray
 from vtkmodules.vtkIOXML import vtkXMLImageDataWriter, vtkXMLUnstructuredGridWriter
 
-from .. import FIELDS
 from ..files import replacing
 from ..simulation import Observer, Simulation
 from ..spaces import BoxSpace, Space
@@ -45,7 +44,7 @@ class VtkVolumes(Observer):
             self._make_folder()
         space.comm.barrier()
         volume = self._volume(space)
-        for field, values in zip(FIELDS, space.owned(run.u), strict=True):
+        for field, values in zip(run.names, space.owned(run.u), strict=True):
             volume.cell_data[field] = values.ravel()
             volume.GetCellData().GetArray(field).GetInformation().Set(vtkDataArray.UNITS_LABEL(), self._units[field])
         volume.field_data["TimeValue"] = [run.t]
@@ -141,7 +140,7 @@ def _cell_data(units: Mapping[str, str]) -> str:
     arrays = "".join(
         f'      <PDataArray type="Float64" Name="{field}">\n        <InformationKey name="UNITS_LABEL" '
         f'location="vtkDataArray">{escape(units[field])}</InformationKey>\n      </PDataArray>\n'
-        for field in FIELDS
+        for field in units
     )
     return f"    <PCellData>\n{arrays}    </PCellData>\n"
 

@@ -8,15 +8,17 @@ from mpi4py import MPI
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..model import Medium
 from ..owner import Owner, destroyed_if_unfinished
-from ..parameters import Parameters
 from ..petsc import PETSc
 from ..threads import Threads
 from ..transport import TAXIS_SCHEMES, harmonic_mean
 from . import stencils
+from .stencils import Mover, Stage
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
+States = tuple[Array, Array, Array, Array]
 
 
 def process_grid(cells: Sequence[int], ranks: int) -> tuple[int, int, int]:
@@ -113,7 +115,7 @@ class BoxSpace(Owner):
             [wall for (start, stop), n in zip(self.ranges, self.cells, strict=True) for wall in (start == 0, stop == n)]
         )
         self._inverse_spacing = 1.0 / np.array(self.spacing)
-        self._sensitivity = np.empty(self.ghosted_shape)
+        self._medium: Medium | None = None
         # A local vector whose memory is lent by whatever field is exchanged.
         self._lent = self.adopt(PETSc.Vec().createWithArray(np.zeros(self.n_local), comm=MPI.COMM_SELF))
 
@@ -188,58 +190,37 @@ class BoxSpace(Owner):
 
     # ---- operators -----------------------------------------------------------------------------------------------
 
-    def explicit_stage(
-        self,
-        v: Array,
-        base: Array,
-        rate: Array,
-        out: Array,
-        *,
-        weight: float,
-        weight_stored: float = 0.0,
-        store: bool = False,
-        parameters: Parameters,
-        taxis: str,
-        D_C: Array,
-        clamp: bool,
-        clamped: Array,
-    ) -> None:
-        """out = base + weight_stored * rate + weight * r, with r the reactions and taxis of eqs (1)-(7) at v.
+    def explicit_stage(self, states: States, stage: Stage, medium: Medium, taxis: str, clamped: Array) -> None:
+        """One pass of `stage`, r being the reactions and taxis at v; `states` are v, base, rate and out.
 
-        With `store`, `rate` becomes r.  With `clamp`, negative results become zero, and `clamped`, shape (7,), grows by
-        their sum over this rank's cells.  Ghosts of C, S and A of v and of D_C, shape (n_local,), must be valid.
+        `clamped`, shape (fields,), grows by what clamping adds to this rank's cells, summed over them.  Ghosts of the
+        fields `model.neighbours` of v must be valid.
         """
-        stencils.explicit_stage(
-            self.grid(v),
-            self.grid(base),
-            self.grid(rate),
-            self.grid(out),
-            weight_stored,
-            weight,
-            store,
-            TAXIS_SCHEMES[taxis],
-            parameters,
-            self.grid(D_C),
-            self._sensitivity,
-            self._inverse_spacing,
-            clamp,
-            clamped,
-        )
+        v, base, rate, out = (self.grid(state) for state in states)
+        stencils.explicit_stage((v, base, rate, out), stage, self._transport(medium, taxis), medium.parameters, clamped)
 
-    def explicit_rate(self, v: Array, out: Array, *, parameters: Parameters, taxis: str, D_C: Array) -> None:
-        """Reactions and taxis of eqs (1)-(7) at v; `out`, shape (7, n_owned), is contiguous and has no ghosts.
+    def explicit_rate(self, v: Array, out: Array, medium: Medium, taxis: str) -> None:
+        """Reactions and taxis at v; `out`, shape (fields, n_owned), is contiguous and has no ghosts.
 
-        Ghosts of C, S and A of v and of D_C must be valid.
+        Ghosts of the fields `model.neighbours` of v must be valid.
         """
-        stencils.explicit_rate(
-            self.grid(v),
-            out.reshape(-1, *self.owned_shape),
-            TAXIS_SCHEMES[taxis],
-            parameters,
-            self.grid(D_C),
-            self._sensitivity,
-            self._inverse_spacing,
-        )
+        out = out.reshape(-1, *self.owned_shape)
+        stencils.explicit_rate(self.grid(v), out, self._transport(medium, taxis), medium.parameters)
+
+    def _transport(self, medium: Medium, taxis: str) -> stencils.Transport:
+        """What taxis needs, kept until another medium comes."""
+        if self._medium is not medium:
+            model, D = medium.model, [self.zeros() + medium.diffusivities[f] for f in medium.model.movers]
+            self._medium, self._mover_D = medium, self.grid(np.reshape(D, (len(D), self.n_local)))
+            self._chi = np.empty((len(model.taxis), *self.ghosted_shape))
+        scheme = TAXIS_SCHEMES[taxis]
+        return stencils.Transport(scheme, medium.moving, self._chi, self._mover_D, self._inverse_spacing)
+
+    def sensitivities(self, u: Array, medium: Medium) -> Array:
+        """chi of each taxis at a state, shape (taxes, n_local): where the ghosts of u are valid, so are these."""
+        chi = np.empty((len(medium.model.taxis), *self.ghosted_shape))
+        stencils.sensitivity_fields(self.grid(u), medium.parameters, chi)
+        return chi.reshape(len(chi), -1)
 
     def subtract_diffusion(self, u: Array, out: Array, diffusivities: Sequence[float | Array]) -> None:
         """out -= div(D grad u), field by field; `out` as in `explicit_rate`, `diffusivities` as in `diffusion_matrix`.
@@ -285,25 +266,14 @@ class BoxSpace(Owner):
         starts, columns, _ = _rows(self._columns())
         return starts, columns
 
-    def migration_rows(
-        self, values: Array, dt: float, S: Array, A: Array, *, parameters: Parameters, taxis: str, D_C: Array
-    ) -> None:
-        """Entries, row by row, of backward Euler for C: I - dt (div(D_C grad) - div(taxis)), velocity by S and A.
+    def migration_rows(self, values: Array, dt: float, mover: Mover, taxis: str) -> None:
+        """Entries, row by row, of backward Euler for a mover: I - dt (div(D grad) - div(taxis)).
 
-        `S`, `A`, `D_C`: shape (n_local,) with valid ghosts; `values` as many as `migration_pattern` has columns.
+        `values`: as many as `migration_pattern` has columns.  Ghosts of all that the mover consists of must be valid.
         """
-        stencils.migration_rows(
-            values,
-            dt,
-            TAXIS_SCHEMES[taxis],
-            self.grid(S),
-            self.grid(A),
-            parameters,
-            self.grid(D_C),
-            self._sensitivity,
-            self._inverse_spacing,
-            self._walls,
-        )
+        u, D, S, chi = mover
+        on_grid = self.grid(u), self.grid(D), tuple(map(self.grid, S)), tuple(map(self.grid, chi))
+        stencils.migration_rows(values, dt, TAXIS_SCHEMES[taxis], on_grid, self._inverse_spacing, self._walls)
 
     def jacobi_sweep(self, old: Array, b: Array, new: Array, diffusion_number: Array) -> float:
         """One Jacobi sweep of eq. (61) on one field, `diffusion_number` = dt D / h^2 by axis, shape (3,).

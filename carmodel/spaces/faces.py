@@ -1,65 +1,84 @@
 """Compiled loops over the faces and cells of an unstructured mesh: the counterpart of `stencils` for `MeshSpace`."""
 
+from typing import Any, NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ..compiled import compiled
-from ..kinetics import antigen_recovery, chemotactic_sensitivity, production_and_loss
-from ..parameters import Parameters
+from ..reactions import react
 from ..transport import migration_weights, taxis_flux
+from ..tuples import column, picked_at, put, runs, sensitivities, slow_scratch, velocity
+from .stencils import Mover, Stage
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 
-@compiled
-def _velocity(
-    S_left: float, S_right: float, A_left: float, A_right: float, p: Parameters, inverse_distance: float, w: float
-) -> float:
-    """Chemotactic velocity on a face, eq. (55); `w` weighs the left cell."""
-    chi = w * chemotactic_sensitivity(A_left, p) + (1.0 - w) * chemotactic_sensitivity(A_right, p)
-    return chi * ((S_right - S_left) * inverse_distance)
+class Faces(NamedTuple):
+    """Inner faces that touch a rank's own cells, shape (faces,).
+
+    `cells`, shape (faces, 2): the cells left and right.  `area`: in the unit of the caller's volumes over cm.
+    `weight`: of the left cell in linear interpolation onto the face.
+    """
+
+    cells: Indices
+    area: Array
+    inverse_distance: Array
+    weight: Array
+
+
+class Own(NamedTuple):
+    """A rank's own cells: the number of the first among the local ones, their volumes, and what taxis takes away.
+
+    `divergence`, shape (movers, local cells), is that of the fields with the places `movers`.
+    """
+
+    first: int
+    volume: Array
+    movers: Indices
+    divergence: Array
+
+
+#: Cells handled together: their scratch stays in the first-level cache.
+BLOCK = 128
 
 
 @compiled
-def taxis_divergence(
-    scheme: int,
-    C: Array,
-    S: Array,
-    A: Array,
-    p: Parameters,
-    cells: Indices,
-    area: Array,
-    inverse_distance: Array,
-    weight: Array,
-    D_C: Array,
-    out: Array,
-) -> None:
+def sensitivity_fields(v: Array, p: Any, chi: Array) -> None:
+    """chi of each taxis in all cells, ghosts included."""
+    for i in range(v.shape[1]):
+        put(chi, i, sensitivities(column(v, i, p), p))
+
+
+@compiled
+def taxis_divergence(scheme: int, mover: Mover, faces: Faces, out: Array) -> None:
     """Integral over each cell of the divergence of the taxis flux, eqs (54)-(56) on faces.
 
-    `cells`, shape (faces, 2), are the cells left and right of each inner face, `weight` that of the left one in linear
-    interpolation onto the face, `D_C` the diffusivity of C there.  Areas and so the result are in the unit of the
-    caller's volumes.
+    The mover's diffusivity is that of the faces, the rest of it of cells.  The result is in the unit of `faces.area`.
     """
+    C, D, S, chi = mover
     out[:] = 0.0
-    for face in range(area.size):
-        left, right = cells[face, 0], cells[face, 1]
-        w = weight[face]
-        v = _velocity(S[left], S[right], A[left], A[right], p, inverse_distance[face], w)
-        flux = area[face] * taxis_flux(scheme, C[left], C[right], v, D_C[face] * inverse_distance[face], w)
+    for face in range(D.size):
+        left, right = faces.cells[face, 0], faces.cells[face, 1]
+        w, inverse = faces.weight[face], faces.inverse_distance[face]
+        v = velocity(picked_at(S, left), picked_at(S, right), picked_at(chi, left), picked_at(chi, right), w, inverse)
+        flux = faces.area[face] * taxis_flux(scheme, C[left], C[right], v, D[face] * inverse, w)
         out[left] += flux
         out[right] -= flux
 
 
 @compiled
-def _rate(v: Array, i: int, divergence: Array, volume: Array, p: Parameters, r: Array) -> None:
-    """R - div(taxis) in cell i."""
-    P, L = production_and_loss(
-        v[0, i], v[1, i], v[2, i], v[3, i], v[4, i], v[5, i], v[6, i], antigen_recovery(v[0, i], p), p
-    )
-    for f in range(7):
-        r[f] = P[f] - L[f] * v[f, i]
-    r[0] -= divergence[i] / volume[i]
+def _rates(v: Array, start: int, own: Own, p: Any, scratch: Array, r: Array) -> int:
+    """R - div(taxis) of the block of own cells from `start` on; how many they are."""
+    n = min(r.shape[1], own.volume.size - start)
+    first = own.first + start
+    react(runs(v, first, first + n, p), p, scratch, r)
+    for k in range(own.movers.size):
+        rates, divergence = r[own.movers[k]], own.divergence[k]
+        for i in range(n):
+            rates[i] -= divergence[first + i] / own.volume[start + i]
+    return n
 
 
 @compiled
@@ -78,41 +97,37 @@ def subtract_diffusion(u: Array, out: Array, conductance: Array, cells: Indices,
 
 
 @compiled
-def explicit_rate(v: Array, divergence: Array, volume: Array, p: Parameters, out: Array) -> None:
-    """Reactions and taxis of eqs (1)-(7) on own cells; arguments as those of `explicit_stage`."""
-    for i in range(volume.size):
-        _rate(v, i, divergence, volume, p, out[:, i])
+def explicit_rate(v: Array, own: Own, p: Any, out: Array) -> None:
+    """Reactions and taxis on own cells; `out` has no others."""
+    scratch, r = slow_scratch(BLOCK, p), np.empty((v.shape[0], BLOCK))
+    for start in range(0, own.volume.size, BLOCK):
+        n = _rates(v, start, own, p, scratch, r)
+        for f in range(v.shape[0]):
+            result, rates = out[f, start : start + n], r[f]
+            for i in range(n):
+                result[i] = rates[i]
 
 
 @compiled
-def explicit_stage(
-    v: Array,
-    base: Array,
-    rate: Array,
-    out: Array,
-    weight_stored: float,
-    weight: float,
-    store: bool,
-    divergence: Array,
-    volume: Array,
-    p: Parameters,
-    clamp: bool,
-    clamped: Array,
-) -> None:
-    """As `stencils.explicit_stage`, on own cells: arrays have shape (7, cells), `volume` and `divergence` (cells,)."""
-    r = np.empty(7)
-    for i in range(volume.size):
-        _rate(v, i, divergence, volume, p, r)
-        for f in range(7):
-            if store:
-                rate[f, i] = r[f]
-                result = base[f, i] + weight * r[f]
-            else:
-                result = base[f, i] + weight_stored * rate[f, i] + weight * r[f]
-            if clamp and result < 0.0:
-                clamped[f] -= result * volume[i]
-                result = 0.0
-            out[f, i] = result
+def explicit_stage(states: tuple[Array, Array, Array, Array], stage: Stage, own: Own, p: Any, clamped: Array) -> None:
+    """As `stencils.explicit_stage`, on own cells."""
+    v, base, rate, out = states
+    scratch, r = slow_scratch(BLOCK, p), np.empty((v.shape[0], BLOCK))
+    for start in range(0, own.volume.size, BLOCK):
+        n = _rates(v, start, own, p, scratch, r)
+        here = slice(own.first + start, own.first + start + n)
+        for f in range(v.shape[0]):
+            before, stored, after, rates = base[f, here], rate[f, here], out[f, here], r[f]
+            for i in range(n):
+                if stage.store:
+                    stored[i] = rates[i]
+                    result = before[i] + stage.weight * rates[i]
+                else:
+                    result = before[i] + stage.weight_stored * stored[i] + stage.weight * rates[i]
+                if stage.clamp and result < 0.0:
+                    clamped[f] -= result * own.volume[start + i]
+                    result = 0.0
+                after[i] = result
 
 
 @compiled
@@ -128,38 +143,28 @@ def clamp_field(u: Array, volume: Array) -> float:
 
 @compiled
 def migration_rows(
-    values: Array,
-    dt: float,
-    scheme: int,
-    S: Array,
-    A: Array,
-    p: Parameters,
-    cells: Indices,
-    area: Array,
-    inverse_distance: Array,
-    weight: Array,
-    D_C: Array,
-    volume: Array,
-    diagonal: Indices,
-    places: Indices,
+    values: Array, dt: float, scheme: int, mover: Mover, faces: Faces, volume: Array, places: tuple[Indices, Indices]
 ) -> None:
-    """Entries of V - dt V (div(D_C grad) - div(taxis)) for C; arguments as those of `taxis_divergence`.
+    """Entries of V - dt V (div(D grad) - div(taxis)) for a mover; arguments as those of `taxis_divergence`.
 
-    `diagonal`, shape (own cells,), says where among the values each cell's diagonal stands; `places`, shape (faces, 4),
-    where in the left cell's row the left and the right cell stand and where in the right cell's row, -1 in rows of
+    `places`: where among the values each cell's diagonal stands, shape (own cells,); and of each face where in the left
+    cell's row the left and the right cell stand and where in the right cell's row, shape (faces, 4), -1 in rows of
     other ranks' cells.
     """
+    _, D, S, chi = mover
+    diagonal, of_faces = places
     values[:] = 0.0
     for i in range(volume.size):
         values[diagonal[i]] = volume[i]
-    for face in range(area.size):
-        left, right = cells[face, 0], cells[face, 1]
-        v = _velocity(S[left], S[right], A[left], A[right], p, inverse_distance[face], weight[face])
-        out, into = migration_weights(scheme, v, D_C[face] * inverse_distance[face], weight[face])
-        a = dt * area[face]
-        if places[face, 0] >= 0:
-            values[places[face, 0]] += a * out
-            values[places[face, 1]] -= a * into
-        if places[face, 2] >= 0:
-            values[places[face, 2]] -= a * out
-            values[places[face, 3]] += a * into
+    for face in range(D.size):
+        left, right = faces.cells[face, 0], faces.cells[face, 1]
+        w, inverse = faces.weight[face], faces.inverse_distance[face]
+        v = velocity(picked_at(S, left), picked_at(S, right), picked_at(chi, left), picked_at(chi, right), w, inverse)
+        out, into = migration_weights(scheme, v, D[face] * inverse, w)
+        a = dt * faces.area[face]
+        if of_faces[face, 0] >= 0:
+            values[of_faces[face, 0]] += a * out
+            values[of_faces[face, 1]] -= a * into
+        if of_faces[face, 2] >= 0:
+            values[of_faces[face, 2]] -= a * out
+            values[of_faces[face, 3]] += a * into

@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 from ..environment import environment
 from ..errors import InputError
 from ..fipy_petsc import fipy
+from ..model import Medium
 from ..owner import Owner, destroyed_if_unfinished
-from ..parameters import Parameters
 from ..petsc import PETSc
 from ..threads import Threads
 from ..transport import TAXIS_SCHEMES
 from . import faces
+from .box import States
 from .meshfile import ACCEPTED, read_mesh_file, write_cut_mesh
+from .stencils import Mover, Stage
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -129,9 +131,7 @@ class MeshSpace(Owner):
         self._first_number = self.comm.exscan(self.n_owned) or 0
         self._inner_faces()
         self._ghosted = self.adopt(self._ghosted_vector())
-        self._divergence = self.zeros()
-        self._D_C_of: Array | None = None
-        self._D_C_faces: Array = np.empty(0)
+        self._medium: Medium | None = None
 
     # ---- where the cells are -------------------------------------------------------------------------------------
 
@@ -190,70 +190,45 @@ class MeshSpace(Owner):
 
     # ---- operators -----------------------------------------------------------------------------------------------
 
-    def explicit_stage(
-        self,
-        v: Array,
-        base: Array,
-        rate: Array,
-        out: Array,
-        *,
-        weight: float,
-        weight_stored: float = 0.0,
-        store: bool = False,
-        parameters: Parameters,
-        taxis: str,
-        D_C: Array,
-        clamp: bool,
-        clamped: Array,
-    ) -> None:
-        """As `BoxSpace.explicit_stage`: out = base + weight_stored * rate + weight * r."""
-        self._taxis_divergence(v, parameters, taxis, D_C)
-        faces.explicit_stage(
-            self.owned(v),
-            self.owned(base),
-            self.owned(rate),
-            self.owned(out),
-            weight_stored,
-            weight,
-            store,
-            self.owned(self._divergence),
-            self.relative_volumes,
-            parameters,
-            clamp,
-            clamped,
-        )
+    def explicit_stage(self, states: States, stage: Stage, medium: Medium, taxis: str, clamped: Array) -> None:
+        """As `BoxSpace.explicit_stage`."""
+        faces.explicit_stage(states, stage, self._with_taxis(states[0], medium, taxis), medium.parameters, clamped)
 
-    def explicit_rate(self, v: Array, out: Array, *, parameters: Parameters, taxis: str, D_C: Array) -> None:
-        """As `BoxSpace.explicit_rate`: reactions and taxis; `out` has shape (7, n_owned)."""
-        self._taxis_divergence(v, parameters, taxis, D_C)
-        faces.explicit_rate(self.owned(v), self.owned(self._divergence), self.relative_volumes, parameters, out)
+    def explicit_rate(self, v: Array, out: Array, medium: Medium, taxis: str) -> None:
+        """As `BoxSpace.explicit_rate`."""
+        faces.explicit_rate(v, self._with_taxis(v, medium, taxis), medium.parameters, out)
 
     def subtract_diffusion(self, u: Array, out: Array, diffusivities: Sequence[float | Array]) -> None:
         """As `BoxSpace.subtract_diffusion`: out -= div(D grad u), field by field."""
         for field, result, D in zip(u, out, diffusivities, strict=True):
-            on_faces = D if isinstance(D, float) else self._on_faces(D)
+            on_faces = D if isinstance(D, float) else self._face_mean(D)[self._inner]
             conductance = on_faces * self._transmissibility
             faces.subtract_diffusion(
-                field, result, conductance, self._face_cells, self.relative_volumes, self._own.start
+                field, result, conductance, self._faces.cells, self.relative_volumes, self._own.start
             )
 
-    def _taxis_divergence(self, v: Array, parameters: Parameters, taxis: str, D_C: Array) -> None:
-        if parameters.chi_0 == 0.0:
-            self._divergence[:] = 0.0
-        else:
-            faces.taxis_divergence(
-                TAXIS_SCHEMES[taxis],
-                v[0],
-                v[4],
-                v[5],
-                parameters,
-                self._face_cells,
-                self._face_area,
-                self._inverse_distance,
-                self._face_weight,
-                self._on_faces(D_C),
-                self._divergence,
-            )
+    def _with_taxis(self, v: Array, medium: Medium, taxis: str) -> faces.Own:
+        """The own cells with the divergences of the taxis fluxes of v."""
+        model = medium.model
+        if self._medium is not medium:
+            D = [self.zeros() + medium.diffusivities[f] for f in model.movers]
+            self._mover_D = [self._face_mean(d)[self._inner] for d in D]
+            self._medium, self._divergence = medium, self.zeros(len(D))
+        if medium.moving.any():
+            chi = self.sensitivities(v, medium)
+        for n, (f, taxes) in enumerate(model.movers.items()):
+            if medium.moving[n]:
+                S = tuple(v[model.attractants[k]] for k in taxes)
+                mover = v[f], self._mover_D[n], S, tuple(chi[k] for k in taxes)
+                faces.taxis_divergence(TAXIS_SCHEMES[taxis], mover, self._faces, self._divergence[n])
+        places = np.array([*model.movers], dtype=np.int64)
+        return faces.Own(self._own.start, self.relative_volumes, places, self._divergence)
+
+    def sensitivities(self, u: Array, medium: Medium) -> Array:
+        """As `BoxSpace.sensitivities`."""
+        chi = np.empty((len(medium.model.taxis), self.n_local))
+        faces.sensitivity_fields(u, medium.parameters, chi)
+        return chi
 
     def diffusion_matrix(self, diffusivity: Array | float, dt: float) -> Any:
         """The symmetric matrix of backward Euler, V - dt V div(D grad), that the caller destroys; collective.
@@ -277,10 +252,10 @@ class MeshSpace(Owner):
         numbers[self._own] = self._first_number + np.arange(self.n_owned)
         self.exchange_field(numbers)
         number = numbers.astype(np.int64)
-        cells = self._face_cells - self._own.start
+        cells = self._faces.cells - self._own.start
         own = (cells >= 0) & (cells < self.n_owned)
         of_left, of_right = np.flatnonzero(own[:, 0]), np.flatnonzero(own[:, 1])
-        left, right = number[self._face_cells].T
+        left, right = number[self._faces.cells].T
         rows = np.concatenate([np.arange(self.n_owned), cells[of_left, 0], cells[of_right, 1]])
         columns = np.concatenate([number[self._own], right[of_left], left[of_right]])
         entries, place = np.unique(rows * self.n_cells + columns, return_inverse=True)
@@ -291,26 +266,12 @@ class MeshSpace(Owner):
         starts = np.searchsorted(entries, np.arange(self.n_owned + 1) * self.n_cells)
         return starts, entries % self.n_cells
 
-    def migration_rows(
-        self, values: Array, dt: float, S: Array, A: Array, *, parameters: Parameters, taxis: str, D_C: Array
-    ) -> None:
-        """As `BoxSpace.migration_rows`: V - dt V (div(D_C grad) - div(taxis)), V being the relative volumes."""
-        faces.migration_rows(
-            values,
-            dt,
-            TAXIS_SCHEMES[taxis],
-            S,
-            A,
-            parameters,
-            self._face_cells,
-            self._face_area,
-            self._inverse_distance,
-            self._face_weight,
-            self._on_faces(D_C),
-            self.relative_volumes,
-            self._diagonal,
-            self._places,
-        )
+    def migration_rows(self, values: Array, dt: float, mover: Mover, taxis: str) -> None:
+        """As `BoxSpace.migration_rows`: V - dt V (div(D grad) - div(taxis)), V being the relative volumes."""
+        u, D, S, chi = mover
+        on_faces = u, self._face_mean(D)[self._inner], S, chi
+        places = self._diagonal, self._places
+        faces.migration_rows(values, dt, TAXIS_SCHEMES[taxis], on_faces, self._faces, self.relative_volumes, places)
 
     def create_vector(self) -> Any:
         """A PETSc vector over the owned cells, ordered as the matrices; the caller destroys it."""
@@ -322,25 +283,21 @@ class MeshSpace(Owner):
         own = np.zeros(self.n_local, dtype=bool)
         own[self._own] = True
         self._inner = np.flatnonzero((left != right) & (own[left] | own[right]))
-        self._face_cells = np.column_stack([left, right])[self._inner].astype(np.int64)
-        self._face_area = np.asarray(self.mesh._faceAreas, float)[self._inner] / self.cell_volume
-        self._inverse_distance = 1.0 / np.asarray(self.mesh._cellDistances, float)[self._inner]
-        self._transmissibility = self._face_area * self._inverse_distance
         self._sides = left, right
         self._left_share = distance_share(self.mesh)
-        self._face_weight = 1.0 - self._left_share[self._inner]
+        self._faces = faces.Faces(
+            np.column_stack([left, right])[self._inner].astype(np.int64),
+            np.asarray(self.mesh._faceAreas, float)[self._inner] / self.cell_volume,
+            1.0 / np.asarray(self.mesh._cellDistances, float)[self._inner],
+            1.0 - self._left_share[self._inner],
+        )
+        self._transmissibility = self._faces.area * self._faces.inverse_distance
 
     def _face_mean(self, D: Array) -> Array:
         """Harmonic mean of a diffusivity, shape (n_local,), on all faces: the conductances of both sides in series."""
         left, right = (D[side] for side in self._sides)
         share = self._left_share
         return left * right / (share * right + (1.0 - share) * left + 1e-300)
-
-    def _on_faces(self, D_C: Array) -> Array:
-        """D_C, shape (n_local,), on the inner faces; kept until another array comes."""
-        if self._D_C_of is not D_C:
-            self._D_C_of, self._D_C_faces = D_C, self._face_mean(D_C)[self._inner]
-        return self._D_C_faces
 
     def _ghosted_vector(self) -> Any:
         """A PETSc vector with ghosts in the order of `_ghost_cells`."""

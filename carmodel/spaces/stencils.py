@@ -5,16 +5,60 @@ mirror the cell inside it, which makes every flux through the wall vanish.  Rows
 because loops without branches and without the exponential run in vector registers.
 """
 
+from typing import Any, NamedTuple
+
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from ..compiled import compiled, compiled_for_threads
-from ..kinetics import antigen_recovery, chemotactic_sensitivity, production_and_loss
-from ..parameters import Parameters
+from ..model import Model
+from ..reactions import react
 from ..transport import FITTED, harmonic_mean, migration_weights, taxis_flux
+from ..tuples import (
+    at,
+    each,
+    function,
+    inner_rows,
+    of_model,
+    picked,
+    put_at,
+    rows,
+    sensitivities,
+    sensitivity_rows,
+    slow_scratch,
+    velocity,
+)
 
 Array = NDArray[np.float64]
+#: A field that moves: its values and diffusivity, the fields that it follows, and its sensitivity to each of them.
+Mover = tuple[Array, Array, tuple[Array, ...], tuple[Array, ...]]
+#: The same in one cell.
+Cell = tuple[float, float, tuple[float, ...], tuple[float, ...]]
+
+
+class Transport(NamedTuple):
+    """What the taxis fluxes need beside the state.
+
+    `scheme`: its number in `TAXIS_SCHEMES`.  `moving`: which of the model's movers move.  `chi`: scratch for the
+    sensitivities, shape (taxes, nz + 2, ny + 2, nx + 2).  `D`: diffusivity of each mover by cell, with valid ghosts.
+    `inverse_spacing`: 1/cm along x, y, z.
+    """
+
+    scheme: int
+    moving: NDArray[np.bool_]
+    chi: Array
+    D: Array
+    inverse_spacing: Array
+
+
+class Stage(NamedTuple):
+    """out = base + weight_stored * rate + weight * r; `store`: rate becomes r; `clamp`: negative values become zero."""
+
+    weight_stored: float
+    weight: float
+    store: bool
+    clamp: bool
 
 
 @compiled
@@ -35,60 +79,33 @@ def mirror_walls(u: Array, walls: NDArray[np.bool_]) -> None:
 
 
 @compiled
-def _velocity(S_left: float, S_right: float, chi_left: float, chi_right: float, inv_h: float) -> float:
-    """Chemotactic velocity on the face between two cells, eq. (55)."""
-    return 0.5 * (chi_left + chi_right) * ((S_right - S_left) * inv_h)
-
-
-@compiled
-def _face_flux(
-    scheme: int,
-    left: tuple[float, float, float, float],
-    right: tuple[float, float, float, float],
-    inv_h: float,
-) -> float:
-    """Taxis flux between two cells given as (C, S, chi, D), eqs (55)-(56)."""
-    v = _velocity(left[1], right[1], left[2], right[2], inv_h)
-    d = harmonic_mean(left[3], right[3]) * inv_h if scheme >= FITTED else 0.0
+def _face_flux(scheme: int, left: Cell, right: Cell, inv_h: float) -> float:
+    """Taxis flux between two cells, eqs (55)-(56)."""
+    v = velocity(left[2], right[2], left[3], right[3], 0.5, inv_h)
+    d = harmonic_mean(left[1], right[1]) * inv_h if scheme >= FITTED else 0.0
     return taxis_flux(scheme, left[0], right[0], v, d, 0.5)
 
 
 @compiled
-def _taxis_divergence_row(
-    scheme: int, C: Array, S: Array, chi: Array, D: Array, z: int, y: int, inv_h: Array, out: Array
-) -> None:
-    """Divergence of the taxis flux, eq. (54), in the row (z, y), ghosts excluded."""
-    for i in range(out.size):
-        x = i + 1
-        here = (C[z, y, x], S[z, y, x], chi[z, y, x], D[z, y, x])
-        west = (C[z, y, x - 1], S[z, y, x - 1], chi[z, y, x - 1], D[z, y, x - 1])
-        east = (C[z, y, x + 1], S[z, y, x + 1], chi[z, y, x + 1], D[z, y, x + 1])
-        south = (C[z, y - 1, x], S[z, y - 1, x], chi[z, y - 1, x], D[z, y - 1, x])
-        north = (C[z, y + 1, x], S[z, y + 1, x], chi[z, y + 1, x], D[z, y + 1, x])
-        below = (C[z - 1, y, x], S[z - 1, y, x], chi[z - 1, y, x], D[z - 1, y, x])
-        above = (C[z + 1, y, x], S[z + 1, y, x], chi[z + 1, y, x], D[z + 1, y, x])
-        along_x = _face_flux(scheme, here, east, inv_h[0]) - _face_flux(scheme, west, here, inv_h[0])
-        along_y = _face_flux(scheme, here, north, inv_h[1]) - _face_flux(scheme, south, here, inv_h[1])
-        along_z = _face_flux(scheme, here, above, inv_h[2]) - _face_flux(scheme, below, here, inv_h[2])
-        out[i] = along_x * inv_h[0] + along_y * inv_h[1] + along_z * inv_h[2]
+def _cell(mover: Mover, z: int, y: int, x: int) -> Cell:
+    C, D, S, chi = mover
+    return C[z, y, x], D[z, y, x], picked(S, z, y, x), picked(chi, z, y, x)
 
 
 @compiled
-def _reaction_row(v: Array, p: Parameters, z: int, y: int, mu_BA: Array, out: Array) -> None:
-    """R(v) = P - L v of eqs (1)-(7) in the row (z, y); `mu_BA` is scratch of a row."""
-    for i in range(mu_BA.size):
-        mu_BA[i] = antigen_recovery(v[0, z, y, i + 1], p)
-    C, E, TA, TB = v[0, z, y, 1:-1], v[1, z, y, 1:-1], v[2, z, y, 1:-1], v[3, z, y, 1:-1]
-    S, A, H = v[4, z, y, 1:-1], v[5, z, y, 1:-1], v[6, z, y, 1:-1]
-    for i in range(mu_BA.size):
-        P, L = production_and_loss(C[i], E[i], TA[i], TB[i], S[i], A[i], H[i], mu_BA[i], p)
-        out[0, i] = P[0] - L[0] * C[i]
-        out[1, i] = P[1] - L[1] * E[i]
-        out[2, i] = P[2] - L[2] * TA[i]
-        out[3, i] = P[3] - L[3] * TB[i]
-        out[4, i] = P[4] - L[4] * S[i]
-        out[5, i] = P[5] - L[5] * A[i]
-        out[6, i] = P[6] - L[6] * H[i]
+def _subtract_taxis(transport: Transport, mover: Mover, z: int, y: int, out: Array) -> None:
+    """Subtract the divergence of the taxis flux, eq. (54), in the row (z, y), ghosts excluded."""
+    scheme, inv_h = transport.scheme, transport.inverse_spacing
+    for i in range(out.size):
+        x = i + 1
+        here = _cell(mover, z, y, x)
+        west, east = _cell(mover, z, y, x - 1), _cell(mover, z, y, x + 1)
+        south, north = _cell(mover, z, y - 1, x), _cell(mover, z, y + 1, x)
+        below, above = _cell(mover, z - 1, y, x), _cell(mover, z + 1, y, x)
+        along_x = _face_flux(scheme, here, east, inv_h[0]) - _face_flux(scheme, west, here, inv_h[0])
+        along_y = _face_flux(scheme, here, north, inv_h[1]) - _face_flux(scheme, south, here, inv_h[1])
+        along_z = _face_flux(scheme, here, above, inv_h[2]) - _face_flux(scheme, below, here, inv_h[2])
+        out[i] -= along_x * inv_h[0] + along_y * inv_h[1] + along_z * inv_h[2]
 
 
 @compiled
@@ -103,117 +120,98 @@ def clamp_row(row: Array) -> float:
 
 
 @compiled_for_threads
-def _sensitivities(A: Array, p: Parameters, chi: Array) -> None:
-    """chi(A) of eq. (8) in all cells, ghosts included."""
-    for z in numba.prange(A.shape[0]):
-        for y in range(A.shape[1]):
-            for x in range(A.shape[2]):
-                chi[z, y, x] = chemotactic_sensitivity(A[z, y, x], p)
+def sensitivity_fields(v: Array, p: Any, chi: Array) -> None:
+    """chi of each taxis in all cells, ghosts included."""
+    for z in numba.prange(v.shape[1]):
+        for y in range(v.shape[2]):
+            fields, out = rows(v, z, y, p), sensitivity_rows(chi, z, y, p)
+            for x in range(v.shape[3]):
+                put_at(out, x, sensitivities(at(fields, x), p))
+
+
+@of_model
+def _taxis_rows(model: Model) -> Any:
+    """(v, r, z, y, transport, p): subtract the divergence of all taxis fluxes from the rates `r` of the row (z, y)."""
+    lines = [
+        f"if t.moving[{n}]: row(t, (v[{f}], t.D[{n}], ({each('v[{f}]', [model.attractants[k] for k in numbers])}), "
+        f"({each('t.chi[{f}]', numbers)})), z, y, r[{f}])"
+        for n, (f, numbers) in enumerate(model.movers.items())
+    ]
+    return function("v, r, z, y, t, p", *lines, "return None", row=_subtract_taxis)
 
 
 @compiled
-def _rate_row(
-    scheme: int, v: Array, chi: Array, D_C: Array, p: Parameters, z: int, y: int, inv_h: Array, scratch: Array, r: Array
-) -> None:
-    """Reactions and taxis of eqs (1)-(7) in the row (z, y); `scratch` is that of a row."""
-    _reaction_row(v, p, z, y, scratch, r)
-    if p.chi_0 != 0.0:
-        _taxis_divergence_row(scheme, v[0], v[4], chi, D_C, z, y, inv_h, scratch)
-        for i in range(scratch.size):
-            r[0, i] -= scratch[i]
+def _rate_row(v: Array, z: int, y: int, transport: Transport, p: Any, exponentials: Array, r: Array) -> None:
+    """Reactions and taxis in the row (z, y); `exponentials` is scratch, of `slow_scratch`."""
+    react(inner_rows(v, z, y, p), p, exponentials, r)
+    _taxis_rows(v, r, z, y, transport, p)
 
 
 @compiled
 def _stage_plane(
-    z: int,
-    v: Array,
-    base: Array,
-    rate: Array,
-    out: Array,
-    weight_stored: float,
-    weight: float,
-    store: bool,
-    scheme: int,
-    p: Parameters,
-    D_C: Array,
-    chi: Array,
-    inv_h: Array,
-    clamp: bool,
-    clamped: Array,
+    z: int, states: tuple[Array, Array, Array, Array], stage: Stage, transport: Transport, p: Any, clamped: Array
 ) -> None:
+    """`explicit_stage` in the plane z; `states` are v, base, rate and out."""
+    v, base, rate, out = states
     nx = v.shape[3] - 2
-    scratch, r = np.empty(nx), np.empty((7, nx))
+    exponentials, r = slow_scratch(nx, p), np.empty((v.shape[0], nx))
     for y in range(1, v.shape[2] - 1):
-        _rate_row(scheme, v, chi, D_C, p, z, y, inv_h, scratch, r)
-        for f in range(7):
+        _rate_row(v, z, y, transport, p, exponentials, r)
+        for f in range(v.shape[0]):
             start, stored, result = base[f, z, y, 1:-1], rate[f, z, y, 1:-1], out[f, z, y, 1:-1]
             change = r[f]
             negative = 0
-            if store:
+            if stage.store:
                 for i in range(nx):
                     stored[i] = change[i]
-                    result[i] = start[i] + weight * change[i]
+                    result[i] = start[i] + stage.weight * change[i]
                     negative += result[i] < 0.0
             else:
                 for i in range(nx):
-                    result[i] = start[i] + weight_stored * stored[i] + weight * change[i]
+                    result[i] = start[i] + stage.weight_stored * stored[i] + stage.weight * change[i]
                     negative += result[i] < 0.0
-            if clamp and negative:  # counting runs in vector registers, adding up in order does not
+            if stage.clamp and negative:  # counting runs in vector registers, adding up in order does not
                 clamped[f] += clamp_row(result)
 
 
 @compiled_for_threads
 def explicit_stage(
-    v: Array,
-    base: Array,
-    rate: Array,
-    out: Array,
-    weight_stored: float,
-    weight: float,
-    store: bool,
-    scheme: int,
-    p: Parameters,
-    D_C: Array,
-    chi: Array,
-    inv_h: Array,
-    clamp: bool,
-    clamped: Array,
+    states: tuple[Array, Array, Array, Array], stage: Stage, transport: Transport, p: Any, clamped: Array
 ) -> None:
-    """One pass: r = reactions and taxis at v;  out = base + weight_stored * rate + weight * r;  rate = r if `store`.
+    """One pass of `stage` with r the reactions and taxis at v; `states` are v, base, rate and out.
 
-    `out` may be `base`.  `chi` is scratch.  With `clamp`, negative results become zero and `clamped[f]` grows by their
-    sum over the cells.  Ghosts of C, S and A of `v` must be valid; those of `out` are not set.
+    `out` may be `base`.  `clamped[f]` grows by the sum over the cells of what clamping adds.  Ghosts of the fields that
+    taxis needs must be valid in v; those of `out` are not set.
     """
+    v = states[0]
     nz = v.shape[1] - 2
-    if p.chi_0 != 0.0:
-        _sensitivities(v[5], p, chi)
-    by_plane = np.zeros((nz, 7))  # added up in order: the same sum for any number of threads
+    if transport.moving.any():
+        sensitivity_fields(v, p, transport.chi)
+    by_plane = np.zeros((nz, v.shape[0]))  # added up in order: the same sum for any number of threads
     for k in numba.prange(nz):
-        _stage_plane(
-            k + 1, v, base, rate, out, weight_stored, weight, store, scheme, p, D_C, chi, inv_h, clamp, by_plane[k]
-        )
+        _stage_plane(k + 1, states, stage, transport, p, by_plane[k])
     for k in range(nz):
         clamped += by_plane[k]
 
 
 @compiled
-def _rate_plane(z: int, v: Array, out: Array, scheme: int, p: Parameters, D_C: Array, chi: Array, inv_h: Array) -> None:
+def _rate_plane(z: int, v: Array, out: Array, transport: Transport, p: Any) -> None:
     nx = v.shape[3] - 2
-    scratch, r = np.empty(nx), np.empty((7, nx))
+    exponentials, r = slow_scratch(nx, p), np.empty((v.shape[0], nx))
     for y in range(1, v.shape[2] - 1):
-        _rate_row(scheme, v, chi, D_C, p, z, y, inv_h, scratch, r)
-        for f in range(7):
+        _rate_row(v, z, y, transport, p, exponentials, r)
+        for f in range(v.shape[0]):
             for i in range(nx):
                 out[f, z - 1, y - 1, i] = r[f, i]
 
 
 @compiled_for_threads
-def explicit_rate(v: Array, out: Array, scheme: int, p: Parameters, D_C: Array, chi: Array, inv_h: Array) -> None:
-    """Reactions and taxis of eqs (1)-(7) at v; `out` has no ghosts: (7, nz, ny, nx).  Otherwise as `explicit_stage`."""
-    if p.chi_0 != 0.0:
-        _sensitivities(v[5], p, chi)
+def explicit_rate(v: Array, out: Array, transport: Transport, p: Any) -> None:
+    """Reactions and taxis at v; `out` has no ghosts: (fields, nz, ny, nx).  Otherwise as `explicit_stage`."""
+    if transport.moving.any():
+        sensitivity_fields(v, p, transport.chi)
     for k in numba.prange(out.shape[1]):
-        _rate_plane(k + 1, v, out, scheme, p, D_C, chi, inv_h)
+        _rate_plane(k + 1, v, out, transport, p)
 
 
 @compiled_for_threads
@@ -301,41 +299,25 @@ def sum_min_max(u: Array) -> tuple[float, float, float]:
 
 
 @compiled
-def _face_migration(
-    scheme: int, left: tuple[float, float, float], right: tuple[float, float, float], inv_h: float
-) -> tuple[float, float]:
-    """`migration_weights` of the face between two cells given as (S, chi, D)."""
-    v = _velocity(left[0], right[0], left[1], right[1], inv_h)
-    return migration_weights(scheme, v, harmonic_mean(left[2], right[2]) * inv_h, 0.5)
+def _face_migration(scheme: int, left: Cell, right: Cell, inv_h: float) -> tuple[float, float]:
+    """`migration_weights` of the face between two cells."""
+    v = velocity(left[2], right[2], left[3], right[3], 0.5, inv_h)
+    return migration_weights(scheme, v, harmonic_mean(left[1], right[1]) * inv_h, 0.5)
 
 
 @compiled
-def migration_rows(
-    values: Array,
-    dt: float,
-    scheme: int,
-    S: Array,
-    A: Array,
-    p: Parameters,
-    D_C: Array,
-    chi: Array,
-    inv_h: Array,
-    walls: NDArray[np.bool_],
-) -> None:
-    """Entries of I - dt (div(D_C grad) - div(taxis)) for C, row by row: the cell, then x-, x+, y-, y+, z-, z+ of it.
+def migration_rows(values: Array, dt: float, scheme: int, mover: Mover, inv_h: Array, walls: NDArray[np.bool_]) -> None:
+    """Entries of I - dt (div(D grad) - div(taxis)) for a mover by rows: the cell, then x-, x+, y-, y+, z-, z+ of it.
 
-    Neighbours beyond walls are left out.  Ghosts of S, A and D_C must be valid; `chi` is scratch.
+    Neighbours beyond walls are left out.  Ghosts must be valid; the mover's own values do not matter.
     """
-    nz, ny, nx = S.shape[0] - 2, S.shape[1] - 2, S.shape[2] - 2
-    for z in range(nz + 2):
-        for y in range(ny + 2):
-            for x in range(nx + 2):
-                chi[z, y, x] = chemotactic_sensitivity(A[z, y, x], p)
+    D = mover[1]
+    nz, ny, nx = D.shape[0] - 2, D.shape[1] - 2, D.shape[2] - 2
     place = 0
     for z in range(1, nz + 1):
         for y in range(1, ny + 1):
             for x in range(1, nx + 1):
-                here = (S[z, y, x], chi[z, y, x], D_C[z, y, x])
+                here = _cell(mover, z, y, x)
                 diagonal = place
                 values[diagonal] = 1.0
                 place += 1
@@ -345,7 +327,7 @@ def migration_rows(
                     outside = i < 1 or i > nx or j < 1 or j > ny or k < 1 or k > nz
                     if outside and walls[side]:
                         continue
-                    there = (S[k, j, i], chi[k, j, i], D_C[k, j, i])
+                    there = _cell(mover, k, j, i)
                     if shift > 0:
                         out, into = _face_migration(scheme, here, there, inv_h[axis])
                     else:

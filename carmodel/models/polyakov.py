@@ -1,14 +1,40 @@
-"""Table 1 of the paper: every parameter with its unit, range and source, and the three presets of the run file.
+"""The model of Polyakov (2026), eqs (1)-(8): CAR-T cells against a tumour that loses its antigen.
 
-Units named here are those of Table 1.  The equations need others for some entries (delta_CT multiplies C TA, so
-1/day only fits densities counted in K_T): the `normalised` preset is the consistent set, in which cell densities
-are fractions of the carrying capacity.
+The paper's Table 1 with units, ranges and sources, and the presets of the run file.  Units named here are those of
+Table 1.  The equations need others for some entries (delta_CT multiplies C TA, so 1/day only fits densities counted in
+K_T): the `normalised` preset is the consistent set, in which cell densities are fractions of the carrying capacity.
 """
 
-import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from .errors import InputError
+import numpy as np
+
+from ..model import Entry, Model, Species, Taxis
+
+
+class Fields(NamedTuple):
+    """The seven fields: the order of every state, table and file."""
+
+    C: float
+    E: float
+    TA: float
+    TB: float
+    S: float
+    A: float
+    H: float
+
+
+_CELLS = "cells/cm^3"
+
+SPECIES = {
+    "C": Species("functional CAR-T cells", _CELLS),
+    "E": Species("exhausted CAR-T cells", _CELLS),
+    "TA": Species("antigen-positive tumour cells", _CELLS),
+    "TB": Species("antigen-negative tumour cells", _CELLS),
+    "S": Species("chemoattractant", "mg/ml"),
+    "A": Species("immunosuppressive factor", "mg/ml"),
+    "H": Species("hypoxia", "1"),
+}
 
 
 class Parameters(NamedTuple):
@@ -49,11 +75,6 @@ class Parameters(NamedTuple):
     chi_0: float
     alpha_A: float
 
-    @property
-    def diffusivities(self) -> tuple[float, ...]:
-        """D of C, E, TA, TB, S, A, H, in cm^2/day (TA and TB share D_T)."""
-        return self.D_C, self.D_E, self.D_T, self.D_T, self.D_S, self.D_A, self.D_H
-
     def rescaled(self, density: float, chemoattractant: float) -> "Parameters":
         """The same model in other units: C, E, TA, TB divided by `density`, S by `chemoattractant`.
 
@@ -73,17 +94,6 @@ class Parameters(NamedTuple):
             eta=self.eta * density,
             chi_0=self.chi_0 * chemoattractant,
         )
-
-
-class Entry(NamedTuple):
-    """One row of Table 1; `low` and `high` are None where the paper gives no range, `source` its reference."""
-
-    description: str
-    unit: str
-    value: float
-    low: float | None
-    high: float | None
-    source: str
 
 
 _ASSUMED = "assumed in the paper"
@@ -132,8 +142,6 @@ _TABLE_1_VALUES = Parameters(**{name: entry.value for name, entry in TABLE_1.ite
 #: Presets of the run file.  `normalised`: densities in units of K_T, S, A, H in units of their reference levels; found
 #: by search against the paper's statements.  `published_code`: the defaults of the published program.
 PRESETS: dict[str, Parameters] = {
-    "table1": _TABLE_1_VALUES,
-    "published_code": _TABLE_1_VALUES._replace(lambda_S=0.46),
     "normalised": _TABLE_1_VALUES._replace(
         K_T=1.0,
         rho_C=0.8965708198285032,
@@ -159,17 +167,67 @@ PRESETS: dict[str, Parameters] = {
         lambda_H=0.3321196052413248,
         chi_0=0.08251992748551398,
     ),
+    "table1": _TABLE_1_VALUES,
+    "published_code": _TABLE_1_VALUES._replace(lambda_S=0.46),
 }
 
-#: Parameters that divide something in eqs (1)-(8) and so must be above zero; all others may be zero.
-POSITIVE = frozenset({"K_C", "K_T", "K_H"})
 
-
-def overflow(*sets: Parameters) -> InputError:
-    """What to raise where numbers made of some parameter sets overflow: it names the most extreme one."""
-    pairs = [pair for p in sets for pair in p._asdict().items()]
-    name, value = max(pairs, key=lambda pair: abs(math.log(pair[1] or 1.0)))
-    return InputError(
-        f"parameters: numbers overflow; the most extreme is {name} = {value:g}; accepted: values whose products and "
-        "quotients a double holds"
+def sources(u: Any, p: Any) -> Fields:
+    """Production in eqs (1)-(7) but for `passing`, in field unit/day."""
+    T = u.TA + u.TB
+    return Fields(
+        C=p.rho_C * (u.C * u.TA) / (p.K_C + u.C),
+        E=0.0,
+        TA=p.r_T * u.TA,
+        TB=p.r_T * u.TB,
+        S=p.sigma_S * u.TA,
+        A=p.sigma_A * T + p.sigma_M * (u.H / (p.K_H + u.H)),
+        H=p.eta * T,
     )
+
+
+def sinks(u: Any, p: Any) -> Fields:
+    """Specific loss in eqs (1)-(7) but for `passing`, in 1/day; what crowding takes from growth counts as loss."""
+    crowding = p.r_T / p.K_T * (u.TA + u.TB)  # in this order the quotient is taken once, not in every cell
+    return Fields(
+        C=p.delta_CT * u.TA + p.d_C,
+        E=p.d_E,
+        TA=crowding + p.gamma * u.C + p.d_TA,
+        TB=crowding + p.d_TB,
+        S=p.lambda_S,
+        A=p.lambda_A,
+        H=p.lambda_H,
+    )
+
+
+def slow(u: Any, p: Any) -> tuple[Any]:
+    """mu_BA(C) of eq. (8), in 1/day."""
+    return (p.mu_1 * np.exp(-p.xi * u.C),)
+
+
+def passing(u: Any, slow: Any, p: Any) -> tuple[Any, Any, Any, Any]:
+    """Specific rates, in 1/day, from C to E, back, from TA to TB, and back: k_e, p_r/(1 + A), mu_AB and mu_BA."""
+    return p.k_e0 * (1.0 + p.beta_A * u.A + p.beta_H * u.H), p.p_r / (1.0 + u.A), p.mu_0 + p.nu * u.C, slow[0]
+
+
+def chi_C(u: Any, p: Any) -> Any:
+    """chi_C(A) of eq. (8)."""
+    return p.chi_0 / (1.0 + p.alpha_A * u.A)
+
+
+MODEL = Model(
+    "polyakov",
+    Fields,
+    Parameters,
+    SPECIES,
+    TABLE_1,
+    PRESETS,
+    sources,
+    sinks,
+    diffusivity={"C": "D_C", "E": "D_E", "TA": "D_T", "TB": "D_T", "S": "D_S", "A": "D_A", "H": "D_H"},
+    passes=(("C", "E"), ("E", "C"), ("TA", "TB"), ("TB", "TA")),
+    passing=passing,
+    slow=slow,
+    taxis=(Taxis("C", along="S", sensitivity=chi_C, by=("A",), strength="chi_0"),),
+    positive=frozenset({"K_C", "K_T", "K_H"}),
+)

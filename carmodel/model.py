@@ -1,0 +1,211 @@
+"""What a model is: fields, parameters, reactions, diffusivities and taxis, declared in one file of `carmodel/models/`.
+
+The type of the parameters says which model they belong to.  A model's functions are plain Python of a state `u` and
+parameters `p`, both named tuples: compiled loops give them floats (`tuples`), other callers arrays, complex numbers,
+intervals or FiPy variables.
+"""
+
+import math
+from collections import namedtuple
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import InputError
+
+Array = NDArray[np.float64]
+Numbers = tuple[Any, ...]
+
+
+class Entry(NamedTuple):
+    """A parameter: `value` where the source gives one, `low` and `high` None where it gives no range."""
+
+    description: str
+    unit: str
+    value: float
+    low: float | None
+    high: float | None
+    source: str
+
+
+class Species(NamedTuple):
+    """A field: what it is, and in which unit of the model's table."""
+
+    description: str
+    unit: str
+
+
+class Taxis(NamedTuple):
+    """The field `of` moves with the velocity sensitivity(u, p) grad `along`.
+
+    `by`: the fields that the sensitivity depends on.  `strength`: the parameter that is zero where there is no taxis.
+    """
+
+    of: str
+    along: str
+    sensitivity: Callable[[Any, Any], Any]
+    by: tuple[str, ...]
+    strength: str
+
+
+def extended(module: str, name: str, base: Any, *more: str) -> Any:
+    """The class `name` of a module: a named tuple of the items of another one and `more`."""
+    return namedtuple(name, (*base._fields, *more), module=module)
+
+
+def nothing(*_: Any) -> Numbers:
+    """No numbers: of a model where nothing passes, or nothing is slow."""
+    return ()
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """u_t = sources - sinks u + what passes + div(D grad u) - div(taxis), for each field.
+
+    Parameters
+    ----------
+    name: the model's own, as run files give it.
+    Fields: named tuple of numbers; its order is that of every array, table and file.
+    Parameters: named tuple of numbers; its type is the model's mark.
+    species: description and unit by field.
+    table: description, unit, range and source by parameter.
+    presets: sets of parameters by name; the first is the default.
+    sources, sinks: of (u, p), as `Fields`: production in field unit/day and specific loss in 1/day; never negative.
+    diffusivity: by field the parameter that is it, in cm^2/day.
+    passes: pairs of fields; what the first loses by it the second gains.
+    passing: of (u, slow, p): the specific rates of `passes`, 1/day, in their order.
+    slow: of (u, p): the numbers that take an exponential; loops over cells take them in a loop of their own.
+    taxis: which fields move along which.
+    positive: parameters that divide something, and so must be above zero; all others may be zero.
+    """
+
+    name: str
+    Fields: type
+    Parameters: type
+    species: Mapping[str, Species]
+    table: Mapping[str, Entry]
+    presets: Mapping[str, Any]
+    sources: Callable[[Any, Any], Any]
+    sinks: Callable[[Any, Any], Any]
+    diffusivity: Mapping[str, str]
+    passes: tuple[tuple[str, str], ...] = ()
+    passing: Callable[[Any, Any, Any], Numbers] = nothing
+    slow: Callable[[Any, Any], Numbers] = nothing
+    taxis: tuple[Taxis, ...] = ()
+    positive: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        MODELS[self.Parameters] = self
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Of the fields."""
+        return tuple(self.Fields._fields)  # type: ignore[attr-defined]
+
+    @cached_property
+    def parameter_names(self) -> tuple[str, ...]:
+        """Of the parameters."""
+        return tuple(self.Parameters._fields)  # type: ignore[attr-defined]
+
+    def place(self, name: str) -> int:
+        """Of a field in the state."""
+        return self.names.index(name)
+
+    @cached_property
+    def arrows(self) -> list[tuple[int, int]]:
+        """`passes` by places."""
+        return [(self.place(a), self.place(b)) for a, b in self.passes]
+
+    @cached_property
+    def movers(self) -> dict[int, list[int]]:
+        """Numbers of the taxes by the place of the field that moves: the velocities of one field add up."""
+        places = [self.place(t.of) for t in self.taxis]
+        return {f: [k for k, place in enumerate(places) if place == f] for f in sorted(set(places))}
+
+    @cached_property
+    def attractants(self) -> tuple[int, ...]:
+        """Place of the field that each taxis follows."""
+        return tuple(self.place(t.along) for t in self.taxis)
+
+    def carriers(self, taxes: Iterable[int]) -> list[int]:
+        """Places of the fields that the velocities of some taxes depend on."""
+        return sorted({self.place(f) for k in taxes for f in (self.taxis[k].along, *self.taxis[k].by)})
+
+    @cached_property
+    def neighbours(self) -> tuple[int, ...]:
+        """Places of the fields whose values in neighbouring cells taxis needs."""
+        return tuple(sorted({self.place(f) for t in self.taxis for f in (t.of, t.along, *t.by)}))
+
+    @cached_property
+    def slow_count(self) -> int:
+        """How many numbers `slow` gives."""
+        u = self.Fields(*(1.0 for _ in self.names))
+        return len(self.slow(u, next(iter(self.presets.values()))))
+
+
+def overflow(*sets: Any) -> InputError:
+    """What to raise where numbers made of some parameter sets overflow: it names the most extreme one."""
+    pairs = [pair for p in sets for pair in p._asdict().items()]
+    name, value = max(pairs, key=lambda pair: abs(math.log(pair[1] or 1.0)))
+    return InputError(
+        f"parameters: numbers overflow; the most extreme is {name} = {value:g}; accepted: values whose products and "
+        "quotients a double holds"
+    )
+
+
+#: Models by the type of their parameters.
+MODELS: dict[type, Model] = {}
+
+
+def model_of(p: Any) -> Model:
+    """The model that parameters belong to."""
+    return MODELS[type(p)]
+
+
+@dataclass(frozen=True, eq=False)
+class Medium:
+    """What the fields live in: parameters, and instead of some diffusivities arrays by cell.
+
+    `given`: by parameter an array of shape (n_local,) with valid ghosts, in cm^2/day, another array whenever its
+    values are others; None is as if it were not there.
+    """
+
+    parameters: Any
+    given: Mapping[str, Array | None] = field(default_factory=dict)
+
+    @cached_property
+    def by_cell(self) -> dict[str, Array]:
+        """The arrays that are there."""
+        return {name: values for name, values in self.given.items() if values is not None}
+
+    @property
+    def numbers(self) -> list[float]:
+        """Diffusivity of each field in cm^2/day; of one given by cell what the parameter says."""
+        return [getattr(self.parameters, self.model.diffusivity[name]) for name in self.model.names]
+
+    @property
+    def model(self) -> Model:
+        """The parameters' own."""
+        return model_of(self.parameters)
+
+    @cached_property
+    def diffusivities(self) -> list[float | Array]:
+        """Of each field in cm^2/day: a number, or by cell."""
+        given = self.parameters._asdict() | self.by_cell
+        return [given[self.model.diffusivity[name]] for name in self.model.names]
+
+    def diffuses_as(self, other: "Medium") -> bool:
+        """Whether all fields have the same number, or by cell the same array."""
+        pairs = zip(self.diffusivities, other.diffusivities, strict=True)
+        return all(a is b or (isinstance(a, float) and isinstance(b, float) and a == b) for a, b in pairs)
+
+    @cached_property
+    def moving(self) -> NDArray[np.bool_]:
+        """Which of `model.movers` move: a taxis of theirs is not of strength zero."""
+        taxis, movers = self.model.taxis, self.model.movers.values()
+        on = [any(getattr(self.parameters, taxis[k].strength) != 0.0 for k in numbers) for numbers in movers]
+        return np.array(on, dtype=bool)
