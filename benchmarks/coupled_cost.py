@@ -30,10 +30,10 @@ def worker(n: int) -> None:
     """Measure n cells a side on the ranks at hand; rank 0 prints JSON."""
     from mpi4py import MPI
 
-    from carmodel.initial import initial_state
     from carmodel.integrators.coupled import Coupled
     from carmodel.model import Medium
-    from carmodel.runfile import load
+    from carmodel.runs.initial import initial_state
+    from carmodel.scenario.reading import load
     from carmodel.spaces.mesh import MeshSpace, grid_mesh
 
     comm = MPI.COMM_WORLD

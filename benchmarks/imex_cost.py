@@ -32,14 +32,14 @@ METHODS = (DEFAULT, "2e", "3", "4", "5")
 
 def worker(n: int, method: str) -> None:
     """Measure n cells a side; prints JSON."""
-    from carmodel import petsc
+    from carmodel.tools import petsc
 
     by_petsc = ["-ts_adapt_type", "none", "-ts_dt", str(DT), "-ts_arkimex_type", method]
     petsc.start(by_petsc if method != DEFAULT else ())
-    from carmodel.initial import initial_state
     from carmodel.integrators import Exponential, Imex
     from carmodel.model import Medium
-    from carmodel.runfile import load
+    from carmodel.runs.initial import initial_state
+    from carmodel.scenario.reading import load
     from carmodel.spaces import BoxSpace
 
     scenario = load(ROOT / "runs/quickstart.toml")

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from carmodel import FIELDS
-from carmodel.initial import initial_state
 from carmodel.integrators import Strang
-from carmodel.linear import JacobiDiffusion, KrylovDiffusion
 from carmodel.model import Medium
 from carmodel.models.polyakov import PRESETS
-from carmodel.scenario import Initial
+from carmodel.runs.initial import initial_state
+from carmodel.scenario.scenario import Initial
+from carmodel.solvers.diffusion import JacobiDiffusion, KrylovDiffusion
 from carmodel.spaces import BoxSpace
 from tests.oracles import backward_euler_by_cosines
 

@@ -10,10 +10,11 @@ from time import perf_counter
 
 import numpy as np
 
-from carmodel import FIELDS, linear
-from carmodel.linear import KrylovDiffusion
-from carmodel.petsc import PETSc
+from carmodel import FIELDS
+from carmodel.solvers import diffusion as linear
+from carmodel.solvers.diffusion import KrylovDiffusion
 from carmodel.spaces.mesh import MeshSpace, grid_mesh
+from carmodel.tools.petsc import PETSc
 
 ROOT = Path(__file__).parents[1]
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from carmodel.petsc import PETSc
 from carmodel.spaces.mesh import MeshSpace, gmsh_mesh
+from carmodel.tools.petsc import PETSc
 
 ROOT = Path(__file__).parents[1]
 BAR = """

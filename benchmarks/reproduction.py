@@ -17,15 +17,17 @@ from time import perf_counter
 
 import numpy as np
 
-from carmodel import FIELDS, batch, claims
-from carmodel.claims.observed import FRONT
-from carmodel.claims.statement import Verdict
-from carmodel.errors import InputError, NumericsError
+from carmodel import FIELDS
+from carmodel.commands import batch
 from carmodel.models.polyakov import PRESETS, TABLE_1
+from carmodel.paper import claims
+from carmodel.paper.claims.observed import FRONT
+from carmodel.paper.claims.statement import Verdict
+from carmodel.paper.steady import growth_roots, steady_states
 from carmodel.results import RunDirectory
-from carmodel.scenario import Scenario
-from carmodel.steady import growth_roots, steady_states
-from carmodel.sweep import expand
+from carmodel.scenario.scenario import Scenario
+from carmodel.scenario.sweep import expand
+from carmodel.tools.errors import InputError, NumericsError
 
 ROOT = Path(__file__).parents[1]
 
@@ -271,7 +273,7 @@ def errata() -> dict[str, str]:
 
 def eigenvalues() -> str:
     """Of the normalised set's coexistence state, those nearest to the three decay rates."""
-    from carmodel.homogeneous import jacobian
+    from carmodel.theory.ode import jacobian
 
     p = PRESETS["normalised"]
     (state,) = (found.state for found in steady_states(p) if found.kind == "E_CT")

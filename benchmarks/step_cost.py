@@ -53,15 +53,15 @@ def worker() -> None:
     """Measure every case on the ranks at hand; rank 0 prints JSON."""
     from mpi4py import MPI
 
-    from carmodel.initial import initial_state
     from carmodel.integrators import Strang
     from carmodel.model import Medium
     from carmodel.models.polyakov import PRESETS
-    from carmodel.output import Series, VtkVolumes
-    from carmodel.scenario import Initial
-    from carmodel.simulation import Observer, Simulation
+    from carmodel.runs.initial import initial_state
+    from carmodel.runs.output import Series, VtkVolumes
+    from carmodel.runs.simulation import Observer, Simulation
+    from carmodel.scenario.scenario import Initial
+    from carmodel.scenario.units import field_units
     from carmodel.spaces import BoxSpace
-    from carmodel.units import field_units
 
     class Clock(Observer):
         def __init__(self):

@@ -12,12 +12,12 @@ from time import process_time
 
 import numpy as np
 
-from carmodel.initial import initial_state
 from carmodel.integrators import Exponential
 from carmodel.model import Medium
-from carmodel.runfile import load
+from carmodel.runs.initial import initial_state
+from carmodel.scenario.reading import load
 from carmodel.spaces import BoxSpace
-from carmodel.transport import TAXIS_SCHEMES
+from carmodel.spaces.fluxes import TAXIS_SCHEMES
 
 ROOT = Path(__file__).parents[1]
 SCENARIO = load(ROOT / "runs/quickstart.toml")

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 from petsc4py import PETSc
 
-from carmodel.initial import initial_state
 from carmodel.integrators import Exponential, Imex
 from carmodel.model import Medium
 from carmodel.models.polyakov import Parameters
-from carmodel.runfile import load
+from carmodel.runs.initial import initial_state
+from carmodel.scenario.reading import load
 from carmodel.spaces import BoxSpace
 
 ROOT = Path(__file__).parents[1]

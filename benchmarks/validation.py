@@ -17,12 +17,12 @@ from time import perf_counter
 import numpy as np
 
 from carmodel import FIELDS
-from carmodel.initial import initial_state
 from carmodel.integrators import Strang
 from carmodel.integrators.coupled import Coupled
 from carmodel.model import Medium
-from carmodel.runfile import load
-from carmodel.simulation import Integrator
+from carmodel.runs.initial import initial_state
+from carmodel.runs.simulation import Integrator
+from carmodel.scenario.reading import load
 from carmodel.spaces import BoxSpace, Space
 from carmodel.spaces.mesh import MeshSpace, grid_mesh
 

@@ -22,14 +22,14 @@ import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 
-from carmodel.initial import initial_state
 from carmodel.integrators import Exponential, Imex, Strang
 from carmodel.integrators.coupled import Coupled
 from carmodel.model import Medium
-from carmodel.petsc import PETSc
-from carmodel.runfile import load
+from carmodel.runs.initial import initial_state
+from carmodel.scenario.reading import load
 from carmodel.spaces import BoxSpace
 from carmodel.spaces.mesh import MeshSpace, grid_mesh
+from carmodel.tools.petsc import PETSc
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt

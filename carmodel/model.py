@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import InputError
+from .tools.errors import InputError
 
 Array = NDArray[np.float64]
 Numbers = tuple[Any, ...]

@@ -9,16 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
-from .csvfile import KINDS, read_columns
-from .documents import read_json
-from .errors import InputError
-from .files import TABLE_BYTES, open_regular
-from .locks import is_held
 from .model import Entry
 from .models.polyakov import TABLE_1
-from .runfile import load
-from .units import field_units
-from .volumes import Volumes, csv_files, csv_volumes, npz_volumes, saved_files, vtk_volumes
+from .runs.volumes import Volumes, csv_files, csv_volumes, npz_volumes, saved_files, vtk_volumes
+from .scenario.reading import load
+from .scenario.units import field_units
+from .tools.csvfile import KINDS, read_columns
+from .tools.documents import read_json
+from .tools.errors import InputError
+from .tools.files import TABLE_BYTES, open_regular
+from .tools.locks import is_held
 
 Array = NDArray[np.float64]
 

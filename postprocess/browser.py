@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from carmodel.errors import InputError
+from carmodel.tools.errors import InputError
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from carmodel.messages import one_line, printable
+from carmodel.tools.messages import one_line, printable
 
 
 class Parser(argparse.ArgumentParser):

@@ -21,11 +21,11 @@ from matplotlib.lines import Line2D
 from style import COLOURS, LABELS, check_stem, save, use_style
 
 from carmodel import FIELDS
-from carmodel.continuation import Axis, Branch, diagram
-from carmodel.errors import InputError
 from carmodel.models.polyakov import Parameters
-from carmodel.runfile import load
-from carmodel.steady import check
+from carmodel.paper.steady import check
+from carmodel.scenario.reading import load
+from carmodel.theory.continuation import Axis, Branch, diagram
+from carmodel.tools.errors import InputError
 
 #: Marker of each special point; shapes tell them apart without colour.
 MARKERS = {"fold": "s", "Hopf": "o", "branch point": "^"}

@@ -19,8 +19,8 @@ from panels import Array, Curve, Map, Panel, Plate, write
 from style import LABELS, RANKED, SCENARIOS, mathtext
 
 from carmodel import FIELDS
-from carmodel.errors import InputError
 from carmodel.results import RunDirectory
+from carmodel.tools.errors import InputError
 
 #: Initial antigen-negative shares of section 3.3.
 SHARES = (0.0, 0.2, 0.5)

@@ -16,9 +16,9 @@ from panels import Curve, Panel, Plate, draw
 from style import check_stem, save
 
 from carmodel import FIELDS
-from carmodel.errors import InputError, NumericsError
-from carmodel.homogeneous import solve
-from carmodel.runfile import load
+from carmodel.scenario.reading import load
+from carmodel.theory.ode import solve
+from carmodel.tools.errors import InputError, NumericsError
 
 #: The homogeneous run of the paper's section 3.1 in units of the carrying capacity.
 C0, TA0, END, TIMES = 0.167965789517609, 0.8790711384295582, 100.0, 2001

@@ -24,10 +24,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from panels import Panel, Plate, write_numbers
 
 from carmodel import FIELDS, __version__
-from carmodel.documents import read_json
-from carmodel.errors import InputError
-from carmodel.files import RUN_FILE_BYTES, read_text
 from carmodel.results import RunDirectory, is_run_directory
+from carmodel.tools.documents import read_json
+from carmodel.tools.errors import InputError
+from carmodel.tools.files import RUN_FILE_BYTES, read_text
 
 #: The run of the experiments that is shown in 3-D.
 SHOWN = "3.2-base"

@@ -15,7 +15,7 @@ matplotlib.use("Agg")
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 
-from carmodel.errors import InputError
+from carmodel.tools.errors import InputError
 
 LINES = {
     "C": "-", "E": "--", "TA": "-", "TB": "--", "S": "-", "A": "--", "H": "-.",

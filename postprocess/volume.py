@@ -24,10 +24,10 @@ from commandline import Parser, complain, is_folder, say_files
 from PIL import Image
 from scene import DIRECTION, FRONT, TUMOUR_EDGE, rgb
 
-from carmodel.environment import environment
-from carmodel.errors import InputError
 from carmodel.results import RunDirectory
-from carmodel.volumes import saved_datasets
+from carmodel.runs.volumes import saved_datasets
+from carmodel.tools.environment import environment
+from carmodel.tools.errors import InputError
 
 SHOWN = ("TA", "TB", "C")
 BURDEN, COMPOSITION = "TA + TB", "composition"

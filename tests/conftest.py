@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from carmodel import cli
+from carmodel.commands import cli
 from carmodel.models.polyakov import PRESETS, Parameters
-from carmodel.petsc import PETSc
+from carmodel.tools.petsc import PETSc
 
 ROOT = Path(__file__).parents[1]
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import tomli_w
 
-from carmodel.launch import launch
+from carmodel.commands.run import launch
 
 NO_SWITCHING = {"mu_0": 0.0, "nu": 0.0}
 SHARES = (0.0, 0.2, 0.5)

@@ -2,15 +2,15 @@
 
 import numpy as np
 
-from carmodel.homogeneous import reference_levels
 from carmodel.integrators import Exponential, Imex, Strang
 from carmodel.integrators.coupled import Coupled
 from carmodel.model import Medium
 from carmodel.models.polyakov import PRESETS, Parameters
+from carmodel.paper.steady import steady_states
 from carmodel.spaces import BoxSpace
 from carmodel.spaces.mesh import MeshSpace, grid_mesh
-from carmodel.stability import linearisation
-from carmodel.steady import steady_states
+from carmodel.theory.ode import reference_levels
+from carmodel.theory.stability import linearisation
 from tests.conftest import advance
 from tests.parameter_sets import CART_DIE_OUT, TAXIS_DRIVEN
 

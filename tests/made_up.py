@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from carmodel.claims import ObservedRun, experiments, judge, statements
-from carmodel.csvfile import KINDS
 from carmodel.models.polyakov import MODEL
+from carmodel.paper.claims import ObservedRun, experiments, judge, statements
+from carmodel.tools.csvfile import KINDS
 
 BY_NUMBER = {statement.number: statement for statement in statements()}
 

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from carmodel.homogeneous import jacobian, reference_levels, solve
 from carmodel.models.polyakov import Parameters
-from carmodel.sampling import random_parameters
-from carmodel.stability import growth_rate, verdict
-from carmodel.steady import largest_C, steady_states
+from carmodel.paper.steady import largest_C, steady_states
+from carmodel.theory.ode import jacobian, reference_levels, solve
+from carmodel.theory.sampling import random_parameters
+from carmodel.theory.stability import growth_rate, verdict
 
 Array = np.ndarray
 

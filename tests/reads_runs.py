@@ -6,10 +6,10 @@ from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
 
-from carmodel import cli
-from carmodel.claims import ObservedRun, judge, statements
-from carmodel.claims.experiments import FILES
-from carmodel.errors import InputError
+from carmodel.commands import cli
+from carmodel.paper.claims import ObservedRun, judge, statements
+from carmodel.paper.claims.experiments import FILES
+from carmodel.tools.errors import InputError
 from tests.fuzz import LINE, ROOT, answer_lines
 
 sys.path.append(str(ROOT / "postprocess"))
@@ -19,7 +19,7 @@ import volume
 from panels import write_numbers
 
 from carmodel.results import RunDirectory
-from carmodel.sweep import expand
+from carmodel.scenario.sweep import expand
 
 RUNS = [name for files in FILES.values() for file in files for name in expand(ROOT / f"runs/paper/{file}.toml", [])]
 

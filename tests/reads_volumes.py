@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from carmodel.vtkfile import read_vtk
+from carmodel.tools.vtkreader import read_vtk
 from tests.fuzz import answer_lines
 
 

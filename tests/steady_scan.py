@@ -1,4 +1,4 @@
-"""All coexistence states of a parameter set by a dense scan over C, which shares no formula with `carmodel.steady`.
+"""All coexistence states of a parameter set by a dense scan over C, which shares no formula with `paper.steady`.
 
 At each C the shares of TA and TB are the eigenvectors without negative entries of a 2x2 matrix, by LAPACK; where the
 right-hand side of eq. (9) changes its sign along one of them there is a state.
@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.optimize import brentq, root
 
-from carmodel.homogeneous import jacobian, rates, reference_levels, residual
 from carmodel.models.polyakov import PRESETS, Parameters
-from carmodel.steady import Coexistence, coexistence, tumour_states
+from carmodel.paper.steady import Coexistence, coexistence, tumour_states
+from carmodel.theory.ode import jacobian, rates, reference_levels, residual
 
 #: On a logarithmic scale and as many on a linear one.
 POINTS = 400

@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from carmodel.results import RunDirectory
-from carmodel.sweep import expand
+from carmodel.scenario.sweep import expand
 from tests.conftest import ROOT
 
 #: Coarse and short; the numbers below are its own.

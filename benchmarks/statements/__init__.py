@@ -1,7 +1,7 @@
 """The statements of the paper's section 2.2 and Propositions 1-2, each with the computation that judges it.
 
 Every judge works on the full right-hand side, its spectrum or a solution of the ODE, and says in what sense the
-statement holds.  `n` is the number of random parameter sets inside Table 1's ranges (`carmodel.sampling`).
+statement holds.  `n` is the number of random parameter sets inside Table 1's ranges (`carmodel.theory.sampling`).
 """
 
 from .common import CONDITION, FAILS, HOLDS, Finding, Statement

@@ -7,12 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from carmodel.models.polyakov import PRESETS, Parameters
-from carmodel.steady import (
-    Coexistence,
-    SteadyState,
-    coexistence,
-    tumour_states,
-)
+from carmodel.paper.steady import Coexistence, SteadyState, coexistence, tumour_states
 from tests.perturbations import sets_of_all_kinds
 
 P, TABLE = PRESETS["normalised"], PRESETS["table1"]

@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from carmodel.homogeneous import jacobian, rates, solve
 from carmodel.models.polyakov import Parameters
-from carmodel.stability import (
+from carmodel.paper.steady import SteadyState, coexistence, growth_roots, healthy, tumour_states
+from carmodel.theory.ode import jacobian, rates, solve
+from carmodel.theory.stability import (
     CE,
     TATB,
     block,
@@ -14,13 +15,6 @@ from carmodel.stability import (
     proposition_2,
     spectrum,
     taxis_threshold,
-)
-from carmodel.steady import (
-    SteadyState,
-    coexistence,
-    growth_roots,
-    healthy,
-    tumour_states,
 )
 from tests.parameter_sets import MANY_CART_PERSIST, OSCILLATING, TAXIS_DRIVEN, TUMOUR_ONLY_WITH_CART
 

@@ -4,26 +4,13 @@ from collections import Counter
 
 import numpy as np
 
-from carmodel.homogeneous import jacobian, rates, residual, solve
 from carmodel.integrators import Strang
 from carmodel.model import Medium
-from carmodel.sampling import random_parameters
+from carmodel.paper.steady import burden, candidates, coexistence, exhaustion, growth_roots, largest_C, tumour_states
 from carmodel.spaces import BoxSpace
-from carmodel.stability import (
-    CE,
-    block,
-    growth_rate,
-    proposition_1,
-)
-from carmodel.steady import (
-    burden,
-    candidates,
-    coexistence,
-    exhaustion,
-    growth_roots,
-    largest_C,
-    tumour_states,
-)
+from carmodel.theory.ode import jacobian, rates, residual, solve
+from carmodel.theory.sampling import random_parameters
+from carmodel.theory.stability import CE, block, growth_rate, proposition_1
 
 from .common import TABLE, Finding, P, coexisting, decide, samples, tumours
 
@@ -240,7 +227,8 @@ def coexistence_numerically(n: int) -> Finding:
     closed = all(found and max(found) < 1e-8 for found in errors.values())
     return Finding(
         decide(False, closed and complete and worst < 1e-12 and invaded == n),
-        "one equation in the one unknown C is left, and interval bounds give all its zeros (`carmodel/steady.py`).  "
+        "one equation in the one unknown C is left, and interval bounds give all its zeros "
+        "(`carmodel/paper/steady.py`).  "
         f"States in {n} sets: {', '.join(f'{k}: {v}' for k, v in sorted(counts.items()))}; complete in all; residuals "
         f"<= {worst:.0e}; their number is odd exactly where CAR-T cells invade E_T ({invaded} of {n}).  Special cases "
         f"are explicit: without switching C = (d_TB - d_TA)/gamma where both phenotypes persist (to "

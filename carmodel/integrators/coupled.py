@@ -10,13 +10,13 @@ import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
 
-from ..equations import Equations
-from ..errors import NumericsError
-from ..linear import MULTIGRID_FROM, petsc_reason, take_options
 from ..model import Medium
-from ..owner import Owner, destroyed_if_unfinished
-from ..petsc import PETSc
+from ..solvers.diffusion import MULTIGRID_FROM, petsc_reason, take_options
+from ..solvers.fipy_terms import Equations
 from ..spaces.mesh import adjacent_cells
+from ..tools.errors import NumericsError
+from ..tools.owner import Owner, destroyed_if_unfinished
+from ..tools.petsc import PETSc
 from ..tuples import balance, slow
 
 Array = NDArray[np.float64]

@@ -7,13 +7,13 @@ import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
 
-from ..errors import NumericsError
 from ..model import Medium
-from ..owner import Owner, destroyed_if_unfinished
+from ..solvers import phi
 from ..spaces import BoxSpace
 from ..spaces.cosine import CosineTransform
-from . import phi
-from .control import (
+from ..tools.errors import NumericsError
+from ..tools.owner import Owner, destroyed_if_unfinished
+from .adaptive import (
     SHORTENED,
     SHORTEST,
     Scale,

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, NotFiniteError, NumericsError
-from ..linear import KrylovDiffusion, petsc_reason
 from ..model import Medium
-from ..owner import Owner, destroyed_if_unfinished
-from ..petsc import PETSc
+from ..solvers.diffusion import KrylovDiffusion, petsc_reason
 from ..spaces import Space
-from .control import SHORTENED, Scale, Undershoot, first_attempt, measure, next_attempt, relative_undershoot
+from ..tools.errors import InputError, NotFiniteError, NumericsError
+from ..tools.owner import Owner, destroyed_if_unfinished
+from ..tools.petsc import PETSc
+from .adaptive import SHORTENED, Scale, Undershoot, first_attempt, measure, next_attempt, relative_undershoot
 
 Array = NDArray[np.float64]
 

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import patankar
-from ..linear import JacobiDiffusion
 from ..model import Medium
+from ..solvers import patankar
+from ..solvers.diffusion import JacobiDiffusion
 from ..spaces import BoxSpace, Space
 from ..spaces.box import States
 from ..spaces.stencils import Stage
-from .diffusion import SCHEMES, Diffusion
+from .diffusion_step import SCHEMES, Diffusion
 
 Array = NDArray[np.float64]
 

@@ -7,13 +7,13 @@ import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
 
-from ..errors import InputError
 from ..model import Medium
-from ..owner import Owner, destroyed_if_unfinished
-from ..petsc import PETSc
-from ..threads import Threads
-from ..transport import TAXIS_SCHEMES, harmonic_mean
+from ..tools.errors import InputError
+from ..tools.owner import Owner, destroyed_if_unfinished
+from ..tools.petsc import PETSc
+from ..tools.threads import Threads
 from . import stencils
+from .fluxes import TAXIS_SCHEMES, harmonic_mean
 from .stencils import Mover, Stage
 
 Array = NDArray[np.float64]

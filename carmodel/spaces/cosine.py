@@ -14,9 +14,9 @@ import scipy.fft
 from mpi4py import MPI
 from numpy.typing import NDArray
 
-from ..compiled import compiled
-from ..owner import Owner, destroyed_if_unfinished
-from ..threads import thread_count
+from ..tools.compiled import compiled
+from ..tools.owner import Owner, destroyed_if_unfinished
+from ..tools.threads import thread_count
 from .box import BoxSpace
 
 Array = NDArray[np.float64]

@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..compiled import compiled
-from ..reactions import react
-from ..transport import migration_weights, taxis_flux
+from ..tools.compiled import compiled
 from ..tuples import column, picked_at, put, runs, sensitivities, slow_scratch, velocity
+from .fluxes import migration_weights, taxis_flux
+from .reactions import react
 from .stencils import Mover, Stage
 
 Array = NDArray[np.float64]

@@ -12,16 +12,16 @@ import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
 
-from ..environment import environment
-from ..errors import InputError
-from ..fipy_petsc import fipy
 from ..model import Medium
-from ..owner import Owner, destroyed_if_unfinished
-from ..petsc import PETSc
-from ..threads import Threads
-from ..transport import TAXIS_SCHEMES
+from ..tools.environment import environment
+from ..tools.errors import InputError
+from ..tools.fipy_petsc import fipy
+from ..tools.owner import Owner, destroyed_if_unfinished
+from ..tools.petsc import PETSc
+from ..tools.threads import Threads
 from . import faces
 from .box import States
+from .fluxes import TAXIS_SCHEMES
 from .meshfile import ACCEPTED, read_mesh_file, write_cut_mesh
 from .stencils import Mover, Stage
 

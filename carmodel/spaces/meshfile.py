@@ -8,8 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from ..files import MESH_BYTES, open_regular
-from ..memory import available, in_words
+from ..tools.files import MESH_BYTES, open_regular
+from ..tools.memory import available, in_words
 from .geo import checked_script
 from .msh import announced_elements
 

@@ -11,10 +11,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ..compiled import compiled, compiled_for_threads
 from ..model import Model
-from ..reactions import react
-from ..transport import FITTED, harmonic_mean, migration_weights, taxis_flux
+from ..tools.compiled import compiled, compiled_for_threads
 from ..tuples import (
     at,
     each,
@@ -29,6 +27,8 @@ from ..tuples import (
     slow_scratch,
     velocity,
 )
+from .fluxes import FITTED, harmonic_mean, migration_weights, taxis_flux
+from .reactions import react
 
 Array = NDArray[np.float64]
 #: A field that moves: its values and diffusivity, the fields that it follows, and its sensitivity to each of them.

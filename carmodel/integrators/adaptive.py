@@ -1,0 +1,128 @@
+"""What adaptive integrators decide alike: what an error is held against, whose an undershoot is, where steps land."""
+
+from math import inf
+
+import numpy as np
+from mpi4py import MPI
+from numpy.typing import NDArray
+
+from ..spaces import Space
+from ..tools.errors import NumericsError
+
+Array = NDArray[np.float64]
+
+#: A field smaller than this part of the largest it has been counts as that large when its error is judged.
+NEGLIGIBLE = 1e-3
+
+#: Steps below this part of a day mean that the tolerance cannot be met.
+SHORTEST = 1e-12
+
+#: After a rejection for undershoot the step is this part of the rejected one.
+SHORTENED = 0.25
+
+
+def first_attempt(natural: float, limit: float, share: float) -> float:
+    """Days to try: the natural step, cut to what is left until `limit` or, of the last two, to `share` of it."""
+    return limit if limit <= natural * (1.0 + 1e-9) else min(natural, share * limit)
+
+
+def next_attempt(proposed: float, made: float, natural: float) -> float:
+    """The natural step after one of `made` days whose error proposes another length.
+
+    One that was cut short to land on a time says nothing against the longer one that was due.
+    """
+    return proposed if made >= natural else max(proposed, natural)
+
+
+def root_mean_squares(space: Space, sums: Array) -> Array:
+    """Of each field from its sum of squares over this rank's cells, shape (7,); collective."""
+    total = np.empty_like(sums)
+    space.comm.Allreduce(sums, total, MPI.SUM)
+    return np.sqrt(total / space.n_cells)
+
+
+def measure(space: Space, fields: Array) -> tuple[Array, Array, Array]:
+    """Root mean square, least and largest value of each field, shape (7, n_owned), over all ranks; collective."""
+    with np.errstate(all="ignore"):  # a step too long may leave what is no number; it is repeated
+        sums = np.einsum("fi,fi->f", fields, fields)
+    extremes = np.concatenate([-fields.min(axis=1), fields.max(axis=1)])
+    space.comm.Allreduce(MPI.IN_PLACE, extremes, MPI.MAX)
+    return root_mean_squares(space, sums), -extremes[: len(fields)], extremes[len(fields) :]
+
+
+class Scale:
+    """The size of each field, against which its error is judged: at least `NEGLIGIBLE` of the largest it has been."""
+
+    def __init__(self, fields: int) -> None:
+        self._largest: Array = np.zeros(fields)
+
+    def judged(self, sizes: Array, rate: Array, dt: float) -> Array:
+        """From the root mean squares of the fields, and of their rates, before a step of dt days, shape (7,) each.
+
+        Fields that start at zero are judged by what the rate makes of them, in each attempt anew: an attempt far too
+        long makes of them what will never be.  Infinite where a field stays zero.
+        """
+        self._largest = np.maximum(self._largest, sizes)
+        judged = np.maximum(np.maximum(sizes, dt * rate), NEGLIGIBLE * self._largest)
+        judged[judged == 0.0] = inf
+        return judged
+
+
+class Undershoot:
+    """Which values below zero are a step's fault.
+
+    A step that undershoots by more than `rtol` of a field's largest value is repeated with a shorter one, unless
+    shorter ones undershoot as much in a day: then the cause is the discretisation in space (central taxis at cell
+    Peclet numbers above 2).
+    """
+
+    def __init__(self, rtol: float, names: tuple[str, ...]) -> None:
+        self._rtol, self._names = rtol, names
+        self._best = inf
+        #: Largest accepted undershoot of each field, relative to its largest value then, shape (7,).
+        self.accepted: Array = np.zeros(len(names))
+        self.forget()
+
+    def forget(self) -> None:
+        """What shorter steps do not avoid may be less after the equations have changed."""
+        self._unavoidable = 0.0  # in a day
+
+    def begin(self) -> None:
+        """A step is tried for the first time."""
+        self._best = inf
+
+    def accepts(self, below: Array, made: float) -> bool:
+        """Whether a step of `made` days that reaches `below` zero, shape (7,), may be kept.
+
+        Raises NumericsError where no shorter step can be tried.
+        """
+        depth = float(below.max())
+        # Shorter steps that undershoot less, but no less in a day: not the stepper's doing.
+        if not self._is_new(depth, made) or depth / made > 0.5 * self._best:
+            return True
+        if made < SHORTEST:
+            what = f"undershoots by {depth:.2g}" if depth < inf else "is no longer finite"
+            raise NumericsError(f"{self._names[int(below.argmax())]} {what} even in a step of {made:.2g} days")
+        self._best = depth / made
+        return False
+
+    def keep(self, below: Array, made: float) -> None:
+        """Such a step is kept: what it undershoots by counts, and later ones may undershoot by as much in a day."""
+        depth = float(below.max())
+        if self._is_new(depth, made):
+            self._unavoidable = depth / made
+        self.accepted = np.maximum(self.accepted, below)
+
+    def _is_new(self, depth: float, made: float) -> bool:
+        """Whether that is more than is asked for and than was found unavoidable."""
+        return depth > max(self._rtol, 2.0 * self._unavoidable * made)
+
+
+def relative_undershoot(sizes: Array, least: Array, largest: Array) -> Array:
+    """How far each field reaches below zero in units of its largest value, shape (7,): 1 where it has none.
+
+    Infinite for all if a field is no longer finite.
+    """
+    if not np.isfinite(sizes).all():
+        return np.full(len(sizes), inf)
+    return np.divide(np.maximum(-least, 0.0), largest, out=1.0 * (least < 0.0), where=largest > 0.0)

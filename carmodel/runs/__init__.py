@@ -1,0 +1,1 @@
+"""A run: the state at t = 0, events, the loop over steps, what is written and read."""

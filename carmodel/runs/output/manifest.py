@@ -1,0 +1,173 @@
+"""`manifest.json`: what made a run, on what, and what it cost."""
+
+import errno
+import json
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import petsc4py
+from mpi4py import MPI
+
+from ... import __version__
+from ...spaces import BoxSpace, Space
+from ...tools.files import replacing
+from ...tools.locks import hold
+from ...tools.petsc import PETSc
+from ...tools.threads import thread_count
+from ..simulation import Observer, Simulation
+from .clamping import remarks
+
+NAME = "manifest.json"
+#: The file beside it that is locked while a run lasts: unlike the manifest it is never replaced.
+RUN_FILE = "run.toml"
+
+#: Bytes that the manifest of a run under way keeps free at its end, and those that a file system gives at a time.
+ROOM, BLOCK = 4096, 4096
+
+
+class Manifest(Observer):
+    """Written on rank 0 at the start (`status` "running"), after every output and at the end.
+
+    While the run lasts, rank 0 holds a lock on the run file beside it: "running" without the lock is a run that was
+    killed.  A rank that is alone with an error calls `give_up`: rank 0 does not know of it.
+    """
+
+    def __init__(self, folder: Path, began: float) -> None:
+        self._path, self._began = folder / NAME, began
+        self._fixed: dict[str, Any] = {}
+        self._lock: int | None = None
+
+    def start(self, run: Simulation) -> None:
+        """Collect what does not change."""
+        if run.space.comm.rank == 0:
+            self._lock = hold(self._path.with_name(RUN_FILE))
+            self._fixed = _origin(run)
+            self._write(run, "running")
+
+    def saved(self, run: Simulation) -> None:
+        """Bring the figures up to date."""
+        if run.space.comm.rank == 0:
+            self._write(run, "running")
+
+    def finish(self, run: Simulation, status: str) -> None:
+        """Write the last figures."""
+        try:
+            if run.space.comm.rank == 0:
+                self._write(run, status)
+        finally:
+            if self._lock is not None:
+                os.close(self._lock)
+
+    def give_up(self, reason: str) -> None:
+        """Say on any rank why the run ends, unless the manifest tells of a failure already."""
+        manifest = json.loads(self._path.read_text(encoding="utf-8"))
+        if manifest["status"] == "running":
+            self._replace(manifest | {"status": f"failed: {reason}", "updated": _now()})
+
+    def _write(self, run: Simulation, status: str) -> None:
+        integrator = run.integrator
+        seconds = {**integrator.seconds, **run.seconds, "total": perf_counter() - self._began}
+        figures: dict[str, Any] = {
+            "status": status,
+            "updated": _now(),
+            "t": run.t,
+            "steps": run.steps,
+            "outputs": run.outputs,
+            "wall_seconds": {phase: round(spent, 4) for phase, spent in seconds.items()},
+            **integrator.figures(),
+            "clamped_share": dict(zip(run.names, run.clamped_share.tolist(), strict=True)),
+            "warnings": [line for _, line in remarks(run).values()],
+            "events": [event.record() for event in run.events],
+        }
+        self._replace(self._fixed | figures)
+
+    def _replace(self, manifest: dict[str, Any]) -> None:
+        """Write it anew and whole; where the disk has no room for that, into the room that the old one takes."""
+        text = json.dumps(manifest, indent=2).encode()
+        if manifest["status"] == "running":  # room for what a failure and more warnings have to say
+            text = text.ljust(-(-(len(text) + ROOM) // BLOCK) * BLOCK - 1)
+        try:
+            with replacing(self._path) as new:
+                new.write(text + b"\n")
+        except OSError:
+            if manifest["status"] == "running":
+                raise
+            self._overwrite(text)
+
+    def _overwrite(self, text: bytes) -> None:
+        """In one call, so that no reader sees half of it; raises OSError where it does not fit."""
+        with self._path.open("r+b", buffering=0) as file:
+            room = os.fstat(file.fileno()).st_size
+            if len(text) >= room:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+            file.write(text.ljust(room - 1) + b"\n")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _origin(run: Simulation) -> dict[str, Any]:
+    packages = ("numpy", "scipy", "numba", "mpi4py", "petsc4py", "fipy", "pyvista", "vtk", "pydantic")
+    space = run.space
+    return {
+        "carmodel": __version__,
+        "git_revision": _git_revision(),
+        "started": _now(),
+        "host": platform.node(),
+        "pid": os.getpid(),
+        "system": platform.platform(),
+        "versions": {
+            "python": platform.python_version(),
+            "petsc": ".".join(map(str, PETSc.Sys.getVersion())),
+            "mpi": MPI.Get_library_version().splitlines()[0].strip("\0 "),
+            **{name: petsc4py.__version__ if name == "petsc4py" else version(name) for name in packages},
+        },
+        "ranks": space.comm.size,
+        "threads": thread_count(space.n_cells),  # of each rank
+        "petsc_options": dict(PETSc.Options().getAll()),
+        "grid": _grid(space),
+    }
+
+
+def _grid(space: Space) -> dict[str, Any]:
+    if isinstance(space, BoxSpace):
+        return {
+            "kind": "box",
+            "cells": list(space.cells),
+            "spacing": list(space.spacing),
+            "first_centre": list(space.first_centre),
+            "process_grid": list(space.process_grid),
+        }
+    return {
+        "kind": "mesh",
+        "mesh": type(space.mesh).__name__,
+        "cells": space.n_cells,
+        "low": space.low.tolist(),
+        "high": space.high.tolist(),
+    }
+
+
+def _git_revision() -> str | None:
+    """Revision of the checkout that carmodel runs from, with "-dirty" for changes; None for an installed package."""
+    checkout = Path(__file__).parents[3]
+    if not (checkout / ".git").exists():
+        return None
+    try:
+        answer = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            cwd=checkout,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()

@@ -1,0 +1,39 @@
+"""`csv/step_NNNNNN.csv`: the published program's format, one row a cell, 17 digits."""
+
+from pathlib import Path
+
+import numpy as np
+
+from ...spaces import BoxSpace
+from ...tools.files import replacing
+from ..simulation import Observer, Simulation
+
+FOLDER = "csv"
+COLUMNS = ("t", "i", "j", "k", "x", "y", "z")
+
+
+class PublishedCsv(Observer):
+    """Rank 0 gathers the box and writes it: for comparison with the published program, not for large grids."""
+
+    def __init__(self, folder: Path, space: BoxSpace) -> None:
+        self._folder, self._space = folder / FOLDER, space
+
+    def output(self, run: Simulation) -> None:
+        """Write this time's file; collective."""
+        whole = self._space.gather(run.u)
+        if whole is None:
+            return
+        self._folder.mkdir(exist_ok=True)
+        k, j, i = np.indices(whole.shape[1:])
+        x, y, z = (self._space.axis(axis) for axis in range(3))
+        rows = np.column_stack([c.ravel() for c in (i, j, k, x[i], y[j], z[k], *whole)])
+        with replacing(self._folder / f"step_{run.steps:06d}.csv") as file:
+            np.savetxt(
+                file,
+                np.column_stack([np.full(len(rows), run.t), rows]),
+                fmt=["%.17g", "%d", "%d", "%d", *["%.17g"] * (3 + len(run.names))],
+                delimiter=",",
+                header=",".join((*COLUMNS, *run.names)),
+                comments="",
+                encoding="ascii",
+            )

@@ -1,0 +1,107 @@
+"""`[sweep]` of a run file: many runs from one file, a grid over any keys.
+
+Each entry of the table is an axis, and the runs are all combinations of one value of each:
+
+- a key and a list, `"initial.tumour.negative_fraction" = [0.0, 0.2]`: the values of that key;
+- a name and a table, `regime = { base = {}, fast = { parameters = { r_T = 0.2 } } }`: cases, pieces of a run file.
+
+`--set` and the axes in their order make one change, in which the last that gives a key counts and nothing else is lost.
+All of it lies on top of the file, as `--set` alone does.
+"""
+
+import re
+from collections import Counter
+from functools import reduce
+from itertools import product
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from ..tools.documents import DEEPEST
+from ..tools.errors import InputError
+from .reading import SWEEP, changed, locate_files, merged, read, under_key, validated
+from .scenario import Scenario
+
+#: More runs than anyone means to start at once.
+MOST = 10_000
+
+#: More axes than anyone can name a run by.
+MOST_AXES = 50
+
+#: A case and what it changes.
+Case = tuple[str, dict[str, Any]]
+
+
+def expand(path: Path, overrides: list[str]) -> dict[str, Scenario]:
+    """The runs of a file by name, in the order of the file: FILE/CASE,CASE,...; one, FILE, where it has no `[sweep]`.
+
+    The names are those of the run directories.
+    Raises InputError where the file, or what it makes of a combination, is no run.
+    """
+    return axes_and_runs(path, overrides)[1]
+
+
+def axes_and_runs(path: Path, overrides: list[str]) -> tuple[dict[str, list[str]], dict[str, Scenario]]:
+    """The names of the cases by axis, none where the file has no `[sweep]`, and the runs as `expand` gives them."""
+    tables, given = read(path), changed(overrides)
+    table = merged(tables, given).get(SWEEP)
+    if table is None:
+        return {}, {path.stem: validated(merged(tables, given), path)}
+    for said in (tables, given):
+        said.pop(SWEEP, None)
+    if not isinstance(table, dict) or not table:
+        raise InputError(f"{path}: {SWEEP} = {table!r}; accepted: a table of axes; docs/runfile.md says what they are")
+    if len(table) > MOST_AXES:
+        raise InputError(f"{path}: {SWEEP}: has {len(table)} axes; accepted: up to {MOST_AXES}")
+    axes = {key: _axis(path, key, values, list(table)) for key, values in table.items()}
+    if (count := prod(map(len, axes.values()))) > MOST:
+        raise InputError(f"{path}: {SWEEP}: makes {count} runs; accepted: up to {MOST}")
+    runs = {}
+    for cases in product(*axes.values()):
+        labels = ",".join(label for label, _ in cases)
+        change = reduce(_together, (case for _, case in cases), given)
+        runs[f"{path.stem}/{labels}"] = validated(merged(tables, change), f"{path}: {SWEEP}: {labels}")
+    return {key: [label for label, _ in cases] for key, cases in axes.items()}, runs
+
+
+def _together(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Both changes in one, whatever kinds and shapes they give: the name of a run says all of them.
+
+    What one gives to a kind or shape that the other replaces stays, and is refused as that one's unknown key.
+    """
+    result = dict(below)
+    for key, value in above.items():
+        under = result.get(key)
+        result[key] = _together(under, value) if isinstance(under, dict) and isinstance(value, dict) else value
+    return result
+
+
+def _axis(path: Path, key: str, values: object, keys: list[str]) -> list[Case]:
+    """The cases of one axis."""
+    if isinstance(values, dict) and values and all(isinstance(change, dict) for change in values.values()):
+        cases = list(values.items())
+    elif isinstance(values, list) and values and not any(isinstance(value, dict) for value in values):
+        last = key.rpartition(".")[2]
+        short = last if sum(other.rpartition(".")[2] == last for other in keys) == 1 else key
+        if key.count(".") >= DEEPEST:
+            raise InputError(f"{path}: {SWEEP}.{key}: more than {DEEPEST} parts; accepted: a key of a run file")
+        cases = [(f"{short}={_text(value)}", under_key(key, value)) for value in values]
+        for _, change in cases:
+            locate_files(change, path.parent)
+    else:
+        raise InputError(
+            f"{path}: {SWEEP}.{key} = {values!r}; accepted: a list of values of that key, or a table of cases"
+        )
+    labels = [re.sub(r"[^\w.+=-]+", "-", label).strip("-.") for label, _ in cases]
+    times = Counter(labels)
+    for label, (given, _) in zip(labels, cases, strict=True):
+        if not label or times[label] > 1:
+            raise InputError(f"{path}: {SWEEP}.{key}: '{given}' makes no name of its own; accepted: cases told apart")
+    return [(label, change) for label, (_, change) in zip(labels, cases, strict=True)]
+
+
+def _text(value: object) -> str:
+    """A value as part of a file's name: 0.2, 40-40-40, upwind."""
+    if isinstance(value, list):
+        return "-".join(map(_text, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)

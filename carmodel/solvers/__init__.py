@@ -1,0 +1,1 @@
+"""Solvers for parts of the equations: diffusion, diffusion with taxis, positive reactions, FiPy terms."""

@@ -1,0 +1,306 @@
+"""Linear stability of steady states: spectra, the paper's blocks and propositions, and the dispersion relation."""
+
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import minimize_scalar
+
+from ..model import Medium
+from ..models.polyakov import Fields, Parameters, chi_C
+from ..paper.steady import SteadyState, growth_roots
+from .ode import jacobian, reference_levels
+
+Array = NDArray[np.float64]
+Complex = NDArray[np.complex128]
+Integers = NDArray[np.int64]
+
+#: Places of the blocks' fields in the state.
+CE, TATB = (0, 1), (2, 3)
+
+#: Below this part of the largest entry's size, a real part is zero to rounding.
+_ROUNDING = 1e-13
+
+#: Numbers of wavenumbers that are all looked at; of more, the higher ones are thinned out evenly.
+_ALL_WAVENUMBERS = 3000
+
+#: Modes of a box that are listed; of more, the lowest and a sample of the others.
+_MODES = 10**6
+
+
+def spectrum(J: Array) -> Complex:
+    """Eigenvalues by falling real part, in 1/day."""
+    values = np.linalg.eigvals(J).astype(complex)
+    return values[np.lexsort((values.imag, -values.real))]
+
+
+def growth_rate(J: Array) -> float:
+    """Largest real part of the spectrum, in 1/day."""
+    return float(np.linalg.eigvals(J).real.max())
+
+
+def verdict(growth: float, J: Array) -> str:
+    """One of "stable", "unstable" and, where the largest real part is zero to rounding, "neutral"."""
+    if abs(growth) <= _ROUNDING * np.abs(J).max():
+        return "neutral"
+    return "unstable" if growth > 0.0 else "stable"
+
+
+@dataclass(frozen=True)
+class Block:
+    """A 2x2 diagonal block of a Jacobian: eqs (32), (35) or (41)."""
+
+    matrix: Array
+
+    @property
+    def trace(self) -> float:
+        """Of eq. (36) or (46), in 1/day."""
+        return float(self.matrix[0, 0] + self.matrix[1, 1])
+
+    @property
+    def determinant(self) -> float:
+        """Of eq. (37) or (47), in 1/day^2."""
+        (a, b), (c, d) = self.matrix
+        return float(a * d - b * c)
+
+    @property
+    def holds(self) -> bool:
+        """Conditions (38) and (48): trace < 0 and determinant > 0."""
+        return self.trace < 0.0 < self.determinant
+
+    @property
+    def growth(self) -> float:
+        """Largest real part of its eigenvalues, in 1/day."""
+        return growth_rate(self.matrix)
+
+
+def block(u: ArrayLike, p: Parameters, fields: tuple[int, int]) -> Block:
+    """The block of the full Jacobian at a state that belongs to two fields, `CE` or `TATB`."""
+    return Block(jacobian(u, p)[np.ix_(fields, fields)])
+
+
+# ---- propositions ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Proposition:
+    """What a proposition says about one steady state, and what the full spectrum says."""
+
+    number: int
+    #: Conditions (38) or (48).
+    conditions: bool
+    #: Largest real part of the proposition's block and of the full Jacobian, in 1/day.
+    block_growth: float
+    growth: float
+    #: Whether the proposition's claim agrees with the full spectrum.
+    agrees: bool
+    statement: str
+
+
+def proposition_1(p: Parameters) -> Proposition:
+    """E_0: conditions (38) against the spectrum of the 7x7 Jacobian at zero."""
+    u = np.zeros(7)
+    J = jacobian(u, p)
+    part, growth = block(u, p, TATB), growth_rate(J)
+    says_stable = part.holds
+    found = verdict(growth, J)
+    margin = p.r_T - growth_roots(p)[0]
+    return Proposition(
+        1,
+        says_stable,
+        part.growth,
+        growth,
+        (found == "stable") if says_stable else (found == "unstable"),
+        f"E_0 is {found}: r_T - R_1 = {margin:.6g} per day is the rate at which few tumour cells grow",
+    )
+
+
+def proposition_2(state: SteadyState, p: Parameters) -> Proposition:
+    """A tumour state E_T: conditions (48) against the spectrum of the 7x7 Jacobian there."""
+    J = jacobian(state.state, p)
+    part, growth = block(state.state, p, CE), growth_rate(J)
+    tumour = np.array([2, 3, 4, 5, 6])
+    rest = growth_rate(J[np.ix_(tumour, tumour)])
+    premise = rest < 0.0
+    found = verdict(growth, J)
+    invades = part.growth > 0.0
+    agrees = (not premise) or (found == "stable" if part.holds else not invades or found == "unstable")
+    text = "cannot invade" if part.holds else "invade"
+    return Proposition(
+        2,
+        part.holds,
+        part.growth,
+        growth,
+        agrees,
+        f"few CAR-T cells {text} (growth {part.growth:.6g} per day); along the tumour's own coordinates E_T is "
+        f"{'stable' if premise else 'not stable'} ({rest:.6g} per day)",
+    )
+
+
+# ---- with diffusion and taxis ------------------------------------------------------------------------------------
+
+
+def linearisation(u: ArrayLike, p: Parameters, k2: ArrayLike) -> Array:
+    """Eqs (1)-(7) linearised about a uniform steady state, for perturbations cos(k.x): shape (..., 7, 7), in 1/day.
+
+    J - k^2 diag(D), and +k^2 chi(A) C in the row of C and column of S: taxis goes up the gradient of S.  `k2` are
+    squared wavenumbers in 1/cm^2, or eigenvalues of minus the discrete Laplacian: the two-point flux, with any of the
+    three taxis schemes, is linearised to the same.
+    """
+    state = np.asarray(u, dtype=float)
+    k_squared = np.asarray(k2, dtype=float)[..., None, None]
+    transport = -np.diag(Medium(p).numbers)
+    transport[0, 4] += chi_C(Fields(*state), p) * state[0]
+    return jacobian(state, p) + k_squared * transport
+
+
+def box_wavenumbers(
+    cells: Sequence[int], lengths: Sequence[float], *, discrete: bool = False
+) -> tuple[Array, Integers]:
+    """Squared wavenumbers of a box with zero-flux walls, in 1/cm^2, growing, and a mode (nx, ny, nz) of each.
+
+    k^2 = pi^2 sum (n_i/L_i)^2 with n_i below the number of cells; with `discrete`, the eigenvalues of minus the
+    seven-point Laplacian, sum (2/h_i sin(pi n_i h_i/(2 L_i)))^2.  Equal ones (to 12 digits) are listed once.  Of a box
+    of more than a million cells: all up to some k^2, below which about a million lie, and a sample of those above, the
+    highest among them.
+    """
+    axes = []
+    for n, length in zip(cells, lengths, strict=True):
+        k = np.pi * np.arange(n, dtype=float) / length
+        h = length / n
+        axes.append((2.0 / h * np.sin(0.5 * k * h)) ** 2 if discrete else k**2)
+    modes = np.concatenate([_grid(numbers) for numbers in _numbers(axes)])
+    k2: Array = sum((axis[modes[:, i]] for i, axis in enumerate(axes)), start=np.zeros(len(modes)))
+    mantissa, exponent = np.frexp(k2)
+    _, first = np.unique(np.ldexp(np.round(mantissa, 12), exponent), return_index=True)
+    return k2[first], modes[first]
+
+
+def _numbers(axes: list[Array]) -> list[list[Integers]]:
+    """Mode numbers of each axis whose combinations are listed, given what each number adds to k^2."""
+    if math.prod(map(len, axes)) <= _MODES:
+        return [[np.arange(len(axis)) for axis in axes]]
+
+    def up_to(k2: float) -> list[Integers]:
+        return [np.arange(np.searchsorted(axis, k2, side="right")) for axis in axes]
+
+    ends = np.unique(np.concatenate(axes))
+    fitting = bisect_right(ends, _MODES, key=lambda k2: math.prod(map(len, up_to(k2))))
+    spread = [np.unique(np.linspace(0, len(axis) - 1, round(_MODES ** (1 / 3))).astype(int)) for axis in axes]
+    return [up_to(float(ends[fitting - 1])), spread]
+
+
+def _grid(numbers: list[Integers]) -> Integers:
+    """All combinations of numbers of each axis, shape (n, 3)."""
+    return np.stack(np.meshgrid(*numbers, indexing="ij"), axis=-1).reshape(-1, 3)
+
+
+@dataclass(frozen=True)
+class Dispersion:
+    """max Re lambda(k) about a uniform steady state, over the wavenumbers of a box."""
+
+    k2: Array  # 1/cm^2, shape (n,), k = 0 first
+    modes: Integers  # shape (n, 3)
+    growth: Array  # max Re lambda, 1/day, shape (n,)
+    frequency: Array  # |Im| of that eigenvalue, 1/day, shape (n,)
+
+    @property
+    def fastest(self) -> int:
+        """Place of the wavenumber that grows fastest."""
+        return int(np.argmax(self.growth))
+
+    @property
+    def spatially_unstable(self) -> bool:
+        """Stable without space, unstable with it."""
+        return bool(self.growth[0] < 0.0 < self.growth.max())
+
+
+def dispersion(
+    state: ArrayLike, p: Parameters, cells: Sequence[int], lengths: Sequence[float], *, discrete: bool = False
+) -> Dispersion:
+    """The dispersion relation about a uniform steady state on a box's own wavenumbers.
+
+    Of more than 3000 distinct wavenumbers the higher ones are thinned out to about 3000 more.
+    """
+    k2, modes = box_wavenumbers(cells, lengths, discrete=discrete)
+    if k2.size > 2 * _ALL_WAVENUMBERS:
+        kept = np.r_[:_ALL_WAVENUMBERS, np.linspace(_ALL_WAVENUMBERS, k2.size - 1, _ALL_WAVENUMBERS).astype(int)]
+        k2, modes = k2[kept], modes[kept]
+    growth, frequency = leading(state, p, k2)
+    return Dispersion(k2, modes, growth, frequency)
+
+
+def leading(state: ArrayLike, p: Parameters, k2: ArrayLike) -> tuple[Array, Array]:
+    """Real part and |imaginary part| of the eigenvalue with the largest real part, at each k^2 (1/cm^2)."""
+    values: Complex = np.linalg.eigvals(linearisation(state, p, np.atleast_1d(k2))).astype(complex)
+    first = np.take_along_axis(values, values.real.argmax(axis=-1)[:, None], axis=-1)[:, 0]
+    growth: Array = first.real
+    frequency: Array = np.abs(first.imag)
+    return growth, frequency
+
+
+def taxis_threshold(
+    state: ArrayLike, p: Parameters, *, k2_range: tuple[float, float] = (1e-2, 1e6)
+) -> tuple[float, float] | None:
+    """The least chi_0 at which a state that is stable without space is unstable at some wavenumber, and that k^2.
+
+    Of any wavelength, k^2 between the ends of `k2_range` (1/cm^2): the least among 81 values, refined between its
+    neighbours.  None, and the values of chi_0 tried, as in `taxis_threshold_at`.
+    """
+    logs: Array = np.linspace(np.log10(k2_range[0]), np.log10(k2_range[1]), 81)
+    found = taxis_threshold_at(state, p, 10.0**logs)
+    if found is None:
+        return None
+    best = int(np.argmin(np.abs(logs - np.log10(found[1]))))
+
+    def threshold(log_k2: float) -> float:
+        there = taxis_threshold_at(state, p, [10.0**log_k2])
+        return there[0] if there else np.inf
+
+    around = logs[max(best - 1, 0)], logs[min(best + 1, logs.size - 1)]
+    refined = minimize_scalar(threshold, bounds=around, method="bounded", options={"xatol": 1e-6})
+    return (float(refined.fun), float(10.0**refined.x)) if refined.fun < found[0] else found
+
+
+def taxis_threshold_at(
+    state: ArrayLike, p: Parameters, k2: ArrayLike, *, at_least: float = 0.0
+) -> tuple[float, float] | None:
+    """The least chi_0 at which some of the wavenumbers given makes a state unstable, and its k^2.
+
+    `k2` in 1/cm^2, shape (n,).  Steady states do not depend on chi_0.  Values of chi_0 are tried from small to large,
+    four a decade; in front of the first at which any k^2 is unstable the crossing is bisected.  With S in its
+    reference level they reach from 1e-12 to 1e12 cm^2/day; None where none of them suffices.  `at_least` is where to
+    begin, to save time.
+    """
+    # In these units chi_0 is a diffusivity, whatever S and cells are counted in.
+    S = reference_levels(p)[4]
+    scaled, units = p.rescaled(p.K_T, S), np.array([p.K_T] * 4 + [S, 1.0, 1.0])
+    fixed, k_squared = np.asarray(state, dtype=float) / units, np.asarray(k2, dtype=float)
+    without = linearisation(fixed, scaled._replace(chi_0=0.0), k_squared)
+    per_unit = linearisation(fixed, scaled._replace(chi_0=1.0), k_squared) - without
+
+    def unstable(chi_0: float, places: Integers) -> Integers:
+        growth = np.linalg.eigvals(without[places] + chi_0 * per_unit[places]).real.max(axis=-1)
+        return places[growth > 0.0]
+
+    low, everywhere = float(np.finfo(float).tiny), np.arange(k_squared.size)
+    trials: Array = np.logspace(-12.0, 12.0, 97)
+    begin = max(at_least * S, trials[0])
+    for high in [begin, *trials[trials > begin]]:
+        first = unstable(high, everywhere)
+        if first.size:
+            break
+        low = high
+    else:
+        return None
+    bounds = np.log([low, high])
+    while bounds[1] - bounds[0] > 1e-10:
+        middle = bounds.mean()
+        sooner = unstable(np.exp(middle), first)
+        # Where some are unstable in the middle, those that are not cross later.
+        bounds[1 if sooner.size else 0] = middle
+        first = sooner if sooner.size else first
+    return float(np.exp(bounds[1])) / S, float(k_squared[first[0]])

@@ -1,0 +1,175 @@
+"""What adaptive integrators decide alike: lengths of steps, what errors are held against, whose undershoot it is."""
+
+from math import inf
+
+import numpy as np
+import pytest
+
+from carmodel import FIELDS
+from carmodel.integrators import Exponential, Imex
+from carmodel.integrators.adaptive import (
+    NEGLIGIBLE,
+    SHORTEST,
+    Scale,
+    Undershoot,
+    first_attempt,
+    next_attempt,
+    relative_undershoot,
+)
+from carmodel.model import Medium
+from carmodel.models.polyakov import PRESETS
+from carmodel.spaces import BoxSpace
+from carmodel.tools.errors import NumericsError
+from tests.conftest import without_reactions
+
+RTOL = 1e-3
+
+
+def depths(deepest):
+    """Of all fields: `deepest` of TA, none of the others."""
+    below = np.zeros(7)
+    below[2] = deepest
+    return below
+
+
+@pytest.mark.parametrize(
+    ("natural", "limit", "tried"),
+    [
+        (0.1, 10.0, 0.1),  # far away
+        (1.0, 1.25, 0.75),  # the last two: the first takes its share
+        (1.0, 1.0, 1.0),
+        (1.0, 0.3, 0.3),
+        (1.0, 1.0 + 1e-10, 1.0 + 1e-10),  # no step of 1e-10 days after it
+    ],
+)
+def test_steps_land_on_a_limit_without_a_crumb(natural, limit, tried):
+    assert first_attempt(natural, limit, 0.6) == pytest.approx(tried, rel=1e-15)
+
+
+def test_only_a_step_cut_short_leaves_the_natural_one_as_it_was():
+    assert next_attempt(proposed=0.95, made=1.0, natural=1.0) == 0.95
+    assert next_attempt(proposed=3.0, made=1.0, natural=1.0) == 3.0
+    assert next_attempt(proposed=0.2, made=0.1, natural=1.0) == 1.0
+    assert next_attempt(proposed=1.2, made=0.5, natural=1.0) == 1.2
+
+
+def test_errors_are_judged_by_the_field_or_its_first_rate_or_what_it_was():
+    scale = Scale(7)
+    sizes, rates = np.zeros(7), np.zeros(7)
+    sizes[0], rates[0], rates[1], sizes[2] = 2.0, 1.0, 3.0, 4.0
+    assert scale.judged(sizes, rates, 0.5).tolist() == [2.0, 1.5, 4.0, inf, inf, inf, inf]
+    # Another attempt of the same step: nothing is left of the one before.
+    assert scale.judged(sizes, rates, 0.01).tolist() == [2.0, 0.03, 4.0, inf, inf, inf, inf]
+    sizes[0] = sizes[2] = 1e-9
+    assert scale.judged(sizes, 0.0 * rates, 0.5)[[0, 2]].tolist() == [2.0 * NEGLIGIBLE, 4.0 * NEGLIGIBLE]
+
+
+def test_an_undershoot_that_shorter_steps_avoid_is_not_accepted():
+    policy = Undershoot(RTOL, FIELDS)
+    policy.begin()
+    assert not policy.accepts(depths(0.5), 1.0)
+    assert not policy.accepts(depths(0.05), 0.25)  # less than half in a day
+    assert not policy.accepts(depths(0.002), 0.0625)
+    assert policy.accepts(depths(RTOL), 0.015625)
+    policy.keep(depths(RTOL), 0.015625)
+    assert policy.accepted.tolist() == depths(RTOL).tolist()
+    policy.begin()
+    assert not policy.accepts(depths(1.01 * RTOL), 0.1)
+
+
+def test_an_undershoot_that_shorter_steps_do_not_avoid_is_accepted_until_the_equations_change():
+    policy = Undershoot(RTOL, FIELDS)
+    policy.begin()
+    assert not policy.accepts(depths(0.5), 1.0)
+    assert policy.accepts(depths(0.1), 0.25)  # more than half in a day
+    policy.keep(depths(0.1), 0.25)
+    policy.begin()
+    assert policy.accepts(depths(0.39), 0.5)  # less than twice in a day
+    assert not policy.accepts(depths(0.41), 0.5)
+    policy.forget()
+    policy.begin()
+    assert not policy.accepts(depths(0.1), 0.25)
+
+
+def test_the_deepest_undershoot_is_told():
+    policy = Undershoot(RTOL, FIELDS)
+    for depth in (2e-4, 9e-4, 0.0):
+        policy.begin()
+        policy.keep(depths(depth), 1.0)
+    assert policy.accepted.tolist() == depths(9e-4).tolist()
+
+
+def test_a_step_that_was_not_kept_leaves_nothing():
+    """The error may reject what the undershoot would not: it is not counted, and loosens nothing."""
+    policy = Undershoot(RTOL, FIELDS)
+    policy.begin()
+    assert not policy.accepts(depths(1.0), 1.0)
+    assert policy.accepts(depths(1.0), 0.25)
+    assert not policy.accepted.any()
+    policy.begin()
+    assert not policy.accepts(depths(0.1), 0.25)
+
+
+def test_where_no_shorter_step_can_be_tried_the_field_is_named():
+    policy = Undershoot(RTOL, FIELDS)
+    policy.begin()
+    with pytest.raises(NumericsError, match=r"TA undershoots by 0\.5 even in a step of 5e-13 days"):
+        policy.accepts(depths(0.5), 0.5 * SHORTEST)
+    policy.begin()
+    assert not policy.accepts(np.full(7, inf), 1.0)
+    with pytest.raises(NumericsError, match="C is no longer finite"):
+        policy.accepts(np.full(7, inf), 0.5 * SHORTEST)
+
+
+def test_undershoots_are_parts_of_the_largest_value():
+    sizes, least, largest = np.ones(7), np.zeros(7), np.zeros(7)
+    least[:3], largest[:3] = [-0.5, 0.1, -0.5], [2.0, 1.0, 0.0]
+    assert relative_undershoot(sizes, least, largest).tolist() == [0.25, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0]
+    for wrong in (np.nan, inf):
+        sizes[4] = wrong
+        assert (relative_undershoot(sizes, least, largest) == inf).all()
+
+
+@pytest.fixture
+def box():
+    space = BoxSpace((5, 4, 3), (1.0, 1.0, 1.0))
+    yield space
+    space.destroy()
+
+
+@pytest.mark.parametrize("make", [Imex, Exponential])
+def test_a_step_cut_short_does_not_shorten_the_next(box, make):
+    integrator = make(box, Medium(without_reactions()), dt=0.5)
+    u = box.zeros(7) + 0.5  # nothing happens: no step is too long
+    assert integrator.step(u, 0.01) == 0.01
+    assert integrator.step(u, 10.0) >= 0.5
+    integrator.destroy()
+
+
+@pytest.mark.parametrize(("make", "share"), [(Imex, 0.75), (Exponential, 0.5)])
+def test_the_last_two_steps_share_what_is_left(box, make, share):
+    integrator = make(box, Medium(without_reactions()), dt=1.0)
+    u = box.zeros(7) + 0.5
+    assert integrator.step(u, 1.25) == pytest.approx(share * 1.25)
+    integrator.destroy()
+
+
+@pytest.mark.parametrize("make", [Imex, Exponential])
+def test_after_a_discontinuity_nothing_is_unavoidable(box, make):
+    p = PRESETS["normalised"]
+    integrator = make(box, Medium(p))
+    integrator.undershoot.keep(depths(0.5), 1.0)
+    integrator.restart(Medium(p))
+    integrator.undershoot.begin()
+    assert not integrator.undershoot.accepts(depths(0.5), 1.0)
+    integrator.destroy()
+
+
+def test_growth_too_fast_for_any_step_ends_the_run(box):
+    """Nothing undershoots: the error alone has to say so."""
+    u = box.zeros(7)
+    u[6] = 1.0
+    integrator = Exponential(box, Medium(without_reactions()._replace(lambda_H=-1e17)))
+    with pytest.raises(NumericsError, match="no step is short enough for"), np.errstate(all="ignore"):
+        integrator.step(u, 1.0)
+    integrator.destroy()
