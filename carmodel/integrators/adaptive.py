@@ -35,14 +35,14 @@ def next_attempt(proposed: float, made: float, natural: float) -> float:
 
 
 def root_mean_squares(space: Space, sums: Array) -> Array:
-    """Of each field from its sum of squares over this rank's cells, shape (7,); collective."""
+    """Of each field from its sum of squares over this rank's cells, shape (fields,); collective."""
     total = np.empty_like(sums)
     space.comm.Allreduce(sums, total, MPI.SUM)
     return np.sqrt(total / space.n_cells)
 
 
 def measure(space: Space, fields: Array) -> tuple[Array, Array, Array]:
-    """Root mean square, least and largest value of each field, shape (7, n_owned), over all ranks; collective."""
+    """Root mean square, least and largest value of each field, shape (fields, n_owned), over all ranks; collective."""
     with np.errstate(all="ignore"):  # a step too long may leave what is no number; it is repeated
         sums = np.einsum("fi,fi->f", fields, fields)
     extremes = np.concatenate([-fields.min(axis=1), fields.max(axis=1)])
@@ -57,7 +57,7 @@ class Scale:
         self._largest: Array = np.zeros(fields)
 
     def judged(self, sizes: Array, rate: Array, dt: float) -> Array:
-        """From the root mean squares of the fields, and of their rates, before a step of dt days, shape (7,) each.
+        """From the root mean squares of the fields, and of their rates, before a step of dt days, shape (fields,) each.
 
         Fields that start at zero are judged by what the rate makes of them, in each attempt anew: an attempt far too
         long makes of them what will never be.  Infinite where a field stays zero.
@@ -79,7 +79,7 @@ class Undershoot:
     def __init__(self, rtol: float, names: tuple[str, ...]) -> None:
         self._rtol, self._names = rtol, names
         self._best = inf
-        #: Largest accepted undershoot of each field, relative to its largest value then, shape (7,).
+        #: Largest accepted undershoot of each field, relative to its largest value then, shape (fields,).
         self.accepted: Array = np.zeros(len(names))
         self.forget()
 
@@ -92,7 +92,7 @@ class Undershoot:
         self._best = inf
 
     def accepts(self, below: Array, made: float) -> bool:
-        """Whether a step of `made` days that reaches `below` zero, shape (7,), may be kept.
+        """Whether a step of `made` days that reaches `below` zero, shape (fields,), may be kept.
 
         Raises NumericsError where no shorter step can be tried.
         """
@@ -119,7 +119,7 @@ class Undershoot:
 
 
 def relative_undershoot(sizes: Array, least: Array, largest: Array) -> Array:
-    """How far each field reaches below zero in units of its largest value, shape (7,): 1 where it has none.
+    """How far each field reaches below zero in units of its largest value, shape (fields,): 1 where it has none.
 
     Infinite for all if a field is no longer finite.
     """

@@ -1,4 +1,4 @@
-"""The seven equations advanced together and implicitly: BDF2 or backward Euler, swept to nonlinear convergence."""
+"""All equations advanced together and implicitly: BDF2 or backward Euler, swept to nonlinear convergence."""
 
 import logging
 from itertools import compress
@@ -61,7 +61,7 @@ class Coupled:
     A sweep solves the fields one after the other, each with the latest values of the others (Gauss-Seidel), and passes
     over those whose residual ||A u - b|| is below `tolerance` ||b||, b holding the earlier states and the production,
     or, where dt D / h^2 is above some 1e5, below what rounding leaves of it.  A step is done when a sweep had nothing
-    to solve: then all seven residuals are that small at one and the same state.
+    to solve: then all residuals are that small at one and the same state.
 
     Nothing is clamped.  "scharfetter-gummel" and "upwind" with "backward-euler" keep every field non-negative, to the
     tolerance; BDF2, like any method of second order, does so for small steps only.
@@ -76,8 +76,8 @@ class Coupled:
     most_sweeps: in a step; then the step is halved.
     least_step: in days; a step that would become shorter fails.
 
-    `sweeps`, `halvings` count since the start, `iterations`, shape (7,), the Krylov iterations.  PETSc options of a
-    field carry its name as prefix (`-H_pc_type hypre`) and win over the choice made here.
+    `sweeps`, `halvings` count since the start, `iterations`, shape (fields,), the Krylov iterations.  PETSc options of
+    a field carry its name as prefix (`-H_pc_type hypre`) and win over the choice made here.
 
     Raises ValueError for an unknown scheme.
     """
@@ -137,11 +137,11 @@ class Coupled:
 
     @property
     def iterations(self) -> Integers:
-        """Krylov iterations of each field so far, shape (7,)."""
+        """Krylov iterations of each field so far, shape (fields,)."""
         return self.systems.iterations
 
     def step(self, u: Array, dt: float) -> float:
-        """Advance the state, shape (7, n_local), by dt days in place, overlapping cells too; returns dt.  Collective.
+        """Advance the state, shape (fields, n_local), by dt days, overlapping cells too; returns dt.  Collective.
 
         Raises NumericsError when a step of `least_step` does not converge.
         """
@@ -194,7 +194,7 @@ class Coupled:
             _log.warning("%s; step of %g days halved", reason, h)
 
     def _advance(self, old: Array, dt: float) -> Array:
-        """The state, shape (7, n_own), one step after `old`."""
+        """The state, shape (fields, n_own), one step after `old`."""
         new = old.copy()
         lead, memory = 1.0, np.zeros_like(old)
         if self.order == 2 and self._earlier is not None:
@@ -262,7 +262,7 @@ class Coupled:
 
 
 class Systems(Owner):
-    """The seven linear systems A u = b of a step: what FiPy makes of `Equations`, kept and renewed where it changes.
+    """The linear systems A u = b of a step: what FiPy makes of `Equations`, kept and renewed where it changes.
 
     Diffusion is FiPy's matrix, assembled once; taxis comes from FiPy's coefficients on faces; time derivative and
     losses stand on the diagonal.  Rows are integrals over cells, in cm^3/day times the field, as FiPy's are.
@@ -340,7 +340,7 @@ class Systems(Owner):
         )
 
     def begin(self, rate: float, history: Array) -> None:
-        """A step with time derivative rate u - history, in 1/day and field unit/day, shape (7, n_own)."""
+        """A step with time derivative rate u - history, in 1/day and field unit/day, shape (fields, n_own)."""
         self._history = history
         if rate == self._rate:
             return

@@ -43,7 +43,7 @@ class Diffusion(Owner):
     scheme: a name in `SCHEMES`.
     taxis: scheme of the taxis flux, for `solve_with_taxis`; None where that is not wanted.
 
-    `iterations`, shape (7,), counts Krylov iterations, a transform as one; `preconditioners` names what each field
+    `iterations`, shape (fields,), counts Krylov iterations, a transform as one; `preconditioners` names what each field
     uses.
 
     Raises ValueError for another scheme or one that the space cannot do, InputError for PETSc options that PETSc
@@ -79,7 +79,7 @@ class Diffusion(Owner):
         self.preconditioners: dict[str, str] = {}
 
     def solve(self, u: Array, dt: float) -> None:
-        """Advance all fields of the state, shape (7, n_local), by dt days of diffusion; collective.
+        """Advance all fields of the state, shape (fields, n_local), by dt days of diffusion; collective.
 
         Raises NumericsError when a solver does not converge.
         """

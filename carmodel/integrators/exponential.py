@@ -76,7 +76,7 @@ class Exponential(Owner):
         adapt: bool = True,
     ) -> None:
         self.space, self.taxis, self.rtol, self.clamp, self.adapt = space, taxis, rtol, clamp, adapt
-        #: Sum over this rank's cells of what clamping added to each field so far, shape (7,).
+        #: Sum over this rank's cells of what clamping added to each field so far, shape (fields,).
         self.model = medium.model
         n = len(self.model.names)
         self.clamped: Array = np.zeros(n)
@@ -104,7 +104,7 @@ class Exponential(Owner):
         self.medium, self._D = medium, np.array(medium.diffusivities)
 
     def step(self, u: Array, dt: float) -> float:
-        """Advance the state, shape (7, n_local), in place by at most dt days; return the days made.  Collective.
+        """Advance the state, shape (fields, n_local), in place by at most dt days; return the days made.  Collective.
 
         Raises NumericsError when no step is short enough for the tolerance.
         """
@@ -125,7 +125,7 @@ class Exponential(Owner):
 
     @property
     def deepest_undershoot(self) -> Array:
-        """How far below zero accepted steps left each field, relative to its largest value then, shape (7,)."""
+        """How far below zero accepted steps left each field, relative to its largest value then, shape (fields,)."""
         return self.undershoot.accepted
 
     def figures(self) -> dict[str, Any]:
@@ -181,7 +181,7 @@ class Exponential(Owner):
         return h
 
     def _attempt(self, h: float) -> Array:
-        """The state after a step of h days; how far its fields reach below zero, shape (7,)."""
+        """The state after a step of h days; how far its fields reach below zero, shape (fields,)."""
         self._combine(phi.SECOND, h, self._stage)
         self._to_cells()
         self._rate(self._N_2)
@@ -240,7 +240,7 @@ class Exponential(Owner):
         self.seconds["diffusion"] += perf_counter() - start
 
     def _to_cells(self) -> Array:
-        """Take the stage from its cosines to the cells; returns it without ghosts, shape (7, nz, ny, nx)."""
+        """Take the stage from its cosines to the cells; returns it without ghosts, shape (fields, nz, ny, nx)."""
         start = perf_counter()
         fields = self._stage if self._cells is None else self._cells
         self._transform.to_fields(self._stage, fields)

@@ -89,7 +89,7 @@ class Imex(Owner):
         clamp: bool = True,
     ) -> None:
         self.space, self.taxis, self.rtol, self.clamp = space, taxis, rtol, clamp
-        #: Sum over this rank's cells of what clamping added to each field so far, shape (7,).
+        #: Sum over this rank's cells of what clamping added to each field so far, shape (fields,).
         self.model = medium.model
         self._n = len(self.model.names)
         self.clamped: Array = np.zeros(self._n)
@@ -169,7 +169,7 @@ class Imex(Owner):
                 raise InputError(f"PETSc option -ts_dt {self._first_dt:g}; accepted: a positive number of days")
 
     def step(self, u: Array, dt: float) -> float:
-        """Advance the state, shape (7, n_local), in place by at most dt days; return the days made.  Collective.
+        """Advance the state, shape (fields, n_local), in place by at most dt days; return the days made.  Collective.
 
         Raises NumericsError when no step is short enough for the tolerance, or a linear solver fails.
         """
@@ -201,7 +201,7 @@ class Imex(Owner):
 
     @property
     def deepest_undershoot(self) -> Array:
-        """How far below zero accepted steps left each field, relative to its largest value then, shape (7,)."""
+        """How far below zero accepted steps left each field, relative to its largest value then, shape (fields,)."""
         return self.undershoot.accepted
 
     def figures(self) -> dict[str, Any]:
@@ -244,7 +244,7 @@ class Imex(Owner):
     def _attempt(self, h: float) -> tuple[float, Array, int]:
         """A step of PETSc's, of h days or, where its error is too large, fewer.
 
-        Returns its days, how far its fields reach below zero, shape (7,), and how many longer ones PETSc has rejected.
+        Returns its days, how far its fields reach below zero, shape (fields,), and how many longer ones PETSc rejected.
         """
         ts = self._ts
         rejections = ts.getStepRejections()
@@ -350,7 +350,7 @@ class Imex(Owner):
         return np.asarray(vector.array).reshape(self._n, *self.space.owned_shape)
 
     def _with_ghosts(self, u: Any) -> Array:
-        """The state of a PETSc vector with valid ghosts, shape (7, n_local); kept until the vector changes."""
+        """The state of a PETSc vector with valid ghosts, shape (fields, n_local); kept until the vector changes."""
         if _version(u) != self._ghosted_of:
             self.space.owned(self._ghosted)[...] = np.asarray(u.array_r).reshape(self._n, *self.space.owned_shape)
             self.space.exchange(self._ghosted, range(self._n))

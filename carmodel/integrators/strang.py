@@ -108,7 +108,7 @@ class Strang:
             old.destroy()
 
     def step(self, u: Array, dt: float) -> float:
-        """Advance the state, shape (7, n_local), by dt days in place; returns dt.  Collective.
+        """Advance the state, shape (fields, n_local), by dt days in place; returns dt.  Collective.
 
         Raises NumericsError when a linear solver fails.
         """

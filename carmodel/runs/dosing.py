@@ -60,7 +60,7 @@ class Schedule:
     Parameters
     ----------
     space: where the fields live.
-    u: state at t = 0, shape (7, n_local), of which infusions may take multiples.
+    u: state at t = 0, shape (fields, n_local), of which infusions may take multiples.
     medium: parameters before any event.
     end: days simulated.
 
@@ -98,7 +98,7 @@ class Schedule:
         return sorted({event.time for event in self.events})
 
     def happen(self, t: float, u: Array) -> Iterator[Event]:
-        """Let what is due at t happen to the state, shape (7, n_local), and the parameters, one event at a time.
+        """Let what is due at t happen to the state, shape (fields, n_local), and the parameters, one event at a time.
 
         Ghosts of the state are not renewed.
         """

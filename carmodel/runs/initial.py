@@ -98,7 +98,7 @@ def _inside(distance: Array, edge: float) -> Array:
 
 
 def initial_state(initial: Initial, space: Space) -> Array:
-    """The state at t = 0, shape (7, n_local), ghosts not set; collective.
+    """The state at t = 0, shape (fields, n_local), ghosts not set; collective.
 
     Raises InputError when a file of `initial` cannot be used, or a shape with a value above zero puts nothing anywhere.
     """

@@ -26,9 +26,9 @@ MEANINGLESS = 0.1
 class Integrator(Protocol):
     """How the state advances.
 
-    `order` is the order of accuracy in time; `adaptive`: it chooses its steps.  `clamped`, shape (7,), is what clamping
-    added to each field so far, summed over this rank's cells.  `negligible` is the share of a field that clamping may
-    have made, and the share of its largest value that it may have been below zero, without a warning.
+    `order` is the order of accuracy in time; `adaptive`: it chooses its steps.  `clamped`, shape (fields,), is what
+    clamping added to each field so far, summed over this rank's cells.  `negligible` is the share of a field that
+    clamping may have made, and the share of its largest value that it may have been below zero, without a warning.
     """
 
     order: int
@@ -41,13 +41,13 @@ class Integrator(Protocol):
 
     @property
     def deepest_undershoot(self) -> Array:
-        """How far below zero each field was before it was clamped, relative to its largest value then, shape (7,).
+        """How far below zero each field was before it was clamped, relative to its largest value then, shape (fields,).
 
         Zeros where that is not measured.
         """
 
     def step(self, u: Array, dt: float) -> float:
-        """Advance the state, shape (7, n_local), in place by dt days, or fewer if adaptive; how many.  Collective."""
+        """Advance the state, shape (fields, n_local), by dt days, or fewer if adaptive; how many.  Collective."""
 
     def restart(self, medium: Medium) -> None:
         """The state or the parameters have jumped: forget what was, go on with these; collective."""
@@ -61,7 +61,7 @@ class Integrator(Protocol):
 
 @dataclass(frozen=True)
 class Totals:
-    """Integrals and extremes of each field over the box, each of shape (7,)."""
+    """Integrals and extremes of each field over the box, each of shape (fields,)."""
 
     total: Array
     mean: Array
@@ -126,7 +126,7 @@ class Simulation:
     Parameters
     ----------
     space, integrator: where the fields live and how they advance.
-    u: state at t = 0, shape (7, n_local); advanced in place.
+    u: state at t = 0, shape (fields, n_local); advanced in place.
     end, every, dt: days simulated, between outputs, and in the longest step; adaptive integrators choose their own.
     schedule: infusions and interventions of the run; none unless given.
     observers: told of all that happens in this order.
@@ -194,13 +194,13 @@ class Simulation:
 
     @property
     def clamped_share(self) -> Array:
-        """What clamping has added to each field, as a share of the largest total it has had, shape (7,)."""
+        """What clamping has added to each field, as a share of the largest total it has had, shape (fields,)."""
         largest = self._largest_total
         return np.divide(self.totals.clamped, largest, out=np.zeros(len(self.names)), where=largest > 0.0)
 
     @property
     def undershoot(self) -> Array:
-        """How far below zero each field has been, clamped or not, relative to its largest value then, shape (7,)."""
+        """How far below zero each field was, clamped or not, relative to its largest value then, shape (fields,)."""
         return np.maximum(self._deepest, self.integrator.deepest_undershoot)
 
     def _advance(self) -> None:

@@ -58,8 +58,8 @@ class KrylovDiffusion(Owner):
     size of its tolerance in the field's total; because diffusion keeps mass, the defect is given back to the cells in
     proportion to what they hold.
 
-    `diffusivities`: for each field a number or an array (n_local,) with valid ghosts.  `iterations`, shape (7,), counts
-    Krylov iterations, a transform alone as one; `preconditioners` names what each field uses.
+    `diffusivities`: for each field a number or an array (n_local,) with valid ghosts.  `iterations`, shape (fields,),
+    counts Krylov iterations, a transform alone as one; `preconditioners` names what each field uses.
     """
 
     @destroyed_if_unfinished
@@ -89,7 +89,7 @@ class KrylovDiffusion(Owner):
         return {name: solver.method for name, solver in zip(self.names, self._solvers, strict=True) if solver.method}
 
     def solve(self, u: Array, dt: float) -> None:
-        """Advance all fields of the state, shape (7, n_local), by one step of diffusion; collective.
+        """Advance all fields of the state, shape (fields, n_local), by one step of diffusion; collective.
 
         Raises NumericsError when a solver does not converge.
         """
@@ -369,7 +369,7 @@ class JacobiDiffusion:
     """The published program's solver: Jacobi sweeps, eq. (61), from u = b, the last iterate kept.
 
     Stops when the largest change is below `tolerance` or after `most` sweeps, solved or not.  The neighbour beyond a
-    wall is the cell itself, and the diagonal is not reduced there.  `iterations`, shape (7,), counts sweeps.
+    wall is the cell itself, and the diagonal is not reduced there.  `iterations`, shape (fields,), counts sweeps.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
 """The phi functions of exponential integrators, and the stages made of them, among the cosines of a box.
 
 phi_1(z) = (e^z - 1) / z, phi_(k+1)(z) = (phi_k(z) - 1/k!) / z (Hochbruck and Ostermann 2010, doi
-10.1017/S0962492910000048).  They are taken anew in every cell: a table of them would be seven times the state.  Rows
-along x are handled one loop at a time, because loops without branches run in vector registers.
+10.1017/S0962492910000048).  They are taken anew in every cell: a table of them would be larger than the state.
+Rows along x are handled one loop at a time, because loops without branches run in vector registers.
 """
 
 from math import factorial
@@ -73,8 +73,8 @@ def combine(
     """A stage, or the step, of Krogstad's method (`Exponential`) from the cosines of the state and of its rates.
 
     `what`: SECOND, THIRD or FOURTH stage (with the latter `N_2` grows by `N_3`), or the whole STEP, from N_1, N_2 + N_3
-    and N_4 in the place of `N_3`.  `D`: diffusivities, shape (7,); `x`, `y`, `z`: `CosineTransform.eigenvalues`; fields
-    of cosines have shape (7, nz, ny, nx).  `functions`: scratch, shape (7 nz, 6, nx).
+    and N_4 in the place of `N_3`.  `D`: diffusivities, shape (fields,); `x`, `y`, `z`: `CosineTransform.eigenvalues`;
+    fields of cosines have shape (fields, nz, ny, nx).  `functions`: scratch, shape (fields nz, 6, nx).
     """
     planes = u.shape[1]
     for plane in numba.prange(u.shape[0] * planes):
@@ -112,7 +112,7 @@ def squared_errors(
     """Sums over planes of the squared difference between `STEP` and its embedded method; arguments as in `combine`.
 
     The embedded method is of third order: the rate after the step, `N_5`, in the place of that in the fourth stage.
-    `sums` has shape (7, nz).
+    `sums` has shape (fields, nz).
     """
     planes = N_4.shape[1]
     for plane in numba.prange(N_4.shape[0] * planes):

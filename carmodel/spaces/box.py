@@ -57,7 +57,7 @@ def _rows(column: Integers) -> tuple[Integers, Integers, NDArray[np.bool_]]:
 class BoxSpace(Owner):
     """Cells of a uniform box, owned and ghost, with the operators that the integrators need.
 
-    A state is an array of shape (7, n_local): for each field the rank's cells with one layer of ghosts all round.
+    A state is an array of shape (fields, n_local): for each field the rank's cells with one layer of ghosts all round.
     `owned(u)` is the view without ghosts, shape (..., nz, ny, nx) of this rank.
 
     Parameters

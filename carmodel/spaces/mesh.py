@@ -90,7 +90,7 @@ def distance_share(mesh: Any) -> Array:
 class MeshSpace(Owner):
     """Cells of a FiPy mesh, owned and ghost, with the operators that the integrators need.
 
-    A state is an array of shape (7, n_local): for each field FiPy's local cells in FiPy's order, ghosts included.
+    A state is an array of shape (fields, n_local): for each field FiPy's local cells in FiPy's order, ghosts included.
     `owned(u)` is the view on this rank's own cells, shape (..., n_owned).  Sums are weighted by the cells' volumes in
     units of their mean, `cell_volume`, so that they count cells where all are equal.
 

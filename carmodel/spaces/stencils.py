@@ -62,20 +62,20 @@ class Stage(NamedTuple):
 
 
 @compiled
-def mirror_walls(u: Array, walls: NDArray[np.bool_]) -> None:
+def mirror_walls(field: Array, walls: NDArray[np.bool_]) -> None:
     """Fill the ghosts beyond the walls of one field; `walls` says which of x-, x+, y-, y+, z-, z+ are walls."""
     if walls[0]:
-        u[:, :, 0] = u[:, :, 1]
+        field[:, :, 0] = field[:, :, 1]
     if walls[1]:
-        u[:, :, -1] = u[:, :, -2]
+        field[:, :, -1] = field[:, :, -2]
     if walls[2]:
-        u[:, 0, :] = u[:, 1, :]
+        field[:, 0, :] = field[:, 1, :]
     if walls[3]:
-        u[:, -1, :] = u[:, -2, :]
+        field[:, -1, :] = field[:, -2, :]
     if walls[4]:
-        u[0, :, :] = u[1, :, :]
+        field[0, :, :] = field[1, :, :]
     if walls[5]:
-        u[-1, :, :] = u[-2, :, :]
+        field[-1, :, :] = field[-2, :, :]
 
 
 @compiled

@@ -79,7 +79,7 @@ class BoxLine:
         self._lines = list(product(*own))
 
     def sample(self, u: Array) -> Array:
-        """The fields at the points, shape (7, points), on every rank; collective."""
+        """The fields at the points, shape (fields, points), on every rank; collective."""
         profile = np.zeros((len(u), len(self.s)))
         own = profile[:, slice(*self._space.ranges[self._along])]
         first, second = self._across
@@ -123,7 +123,7 @@ class MeshLine:
         self._outside = ~self._inside(points[0], along)
 
     def sample(self, u: Array) -> Array:
-        """The fields at the points, shape (7, points), on every rank; collective."""
+        """The fields at the points, shape (fields, points), on every rank; collective."""
         profile = np.zeros((len(u), len(self.s)))
         profile[:, self._mine] = self._space.owned(u)[:, self._cell[self._mine]]
         self._space.comm.Allreduce(MPI.IN_PLACE, profile, MPI.SUM)
