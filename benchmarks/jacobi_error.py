@@ -18,7 +18,7 @@ from carmodel.integrators import Strang
 from carmodel.model import Medium
 from carmodel.models.polyakov import PRESETS
 from carmodel.runs.initial import initial_state
-from carmodel.scenario.scenario import Initial
+from carmodel.scenario.fields import Initial
 from carmodel.solvers.diffusion import JacobiDiffusion, KrylovDiffusion
 from carmodel.spaces import BoxSpace
 from tests.oracles import backward_euler_by_cosines

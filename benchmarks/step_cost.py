@@ -55,12 +55,11 @@ def worker() -> None:
 
     from carmodel.integrators import Strang
     from carmodel.model import Medium
-    from carmodel.models.polyakov import PRESETS
+    from carmodel.models.polyakov import MODEL, PRESETS
     from carmodel.runs.initial import initial_state
     from carmodel.runs.output import Series, VtkVolumes
     from carmodel.runs.simulation import Observer, Simulation
-    from carmodel.scenario.scenario import Initial
-    from carmodel.scenario.units import field_units
+    from carmodel.scenario.fields import Initial
     from carmodel.spaces import BoxSpace
 
     class Clock(Observer):
@@ -83,7 +82,7 @@ def worker() -> None:
                 folder = Path(comm.bcast(name))
                 run = Simulation(
                     space, integrator, u, end=steps * DT, every=steps * DT, dt=DT,
-                    observers=[Series(folder), VtkVolumes(folder, field_units("normalised")), clock],
+                    observers=[Series(folder), VtkVolumes(folder, MODEL.units_of("normalised")), clock],
                 )  # fmt: skip
                 run.run()
                 comm.barrier()

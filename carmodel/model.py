@@ -81,6 +81,11 @@ class Model:
     slow: of (u, p): the numbers that take an exponential; loops over cells take them in a loop of their own.
     taxis: which fields move along which.
     positive: parameters that divide something, and so must be above zero; all others may be zero.
+    tumour: fields of tumour cells, those with most antigen first: `initial.tumour` of a run file fills the first and
+        the last, their sum is the burden.
+    cart: fields of CAR-T cells; the first is what `initial.cart` fills and what infusions add unless they say.
+    capacity: the parameter that is the carrying capacity, in the unit of cell densities; "" where there is none.
+    units: by preset the units of fields that differ from those of `species`.
     """
 
     name: str
@@ -97,6 +102,10 @@ class Model:
     slow: Callable[[Any, Any], Numbers] = nothing
     taxis: tuple[Taxis, ...] = ()
     positive: frozenset[str] = frozenset()
+    tumour: tuple[str, ...] = ()
+    cart: tuple[str, ...] = ()
+    capacity: str = ""
+    units: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         MODELS[self.Parameters] = self
@@ -114,6 +123,16 @@ class Model:
     def place(self, name: str) -> int:
         """Of a field in the state."""
         return self.names.index(name)
+
+    def units_of(self, preset: str) -> dict[str, str]:
+        """Unit of each field in a run of a preset."""
+        return {name: species.unit for name, species in self.species.items()} | dict(self.units.get(preset, {}))
+
+    @cached_property
+    def densities(self) -> tuple[str, ...]:
+        """Fields in the unit of the carrying capacity."""
+        unit = self.table[self.capacity].unit if self.capacity else None
+        return tuple(name for name in self.names if self.species[name].unit == unit)
 
     @cached_property
     def arrows(self) -> list[tuple[int, int]]:

@@ -1,7 +1,9 @@
 """Opens what a run wrote: its manifest, time series, line profiles and volumes."""
 
 import os
+from collections import namedtuple
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
-from .model import Entry
-from .models.polyakov import TABLE_1
+from .model import Entry, Model, Species, nothing
+from .models import DEFAULT, named
 from .runs.volumes import Volumes, csv_files, csv_volumes, npz_volumes, saved_files, vtk_volumes
-from .scenario.reading import load
-from .scenario.units import field_units
+from .scenario.reading import read, validated
 from .tools.csvfile import KINDS, read_columns
 from .tools.documents import read_json
 from .tools.errors import InputError
@@ -65,6 +66,48 @@ class _Manifest(_Part):
     linear_iterations: dict[str, int] = {}
     warnings: list[str] = []
     events: list[_Event] = []
+
+
+class _Entry(_Part):
+    description: str
+    unit: str
+    value: FiniteFloat
+    low: FiniteFloat | None
+    high: FiniteFloat | None
+    source: str
+
+
+class _Model(_Part):
+    name: str
+    tumour: list[str]
+    cart: list[str]
+    diffusivity: dict[str, str]
+
+
+class _Package(_Part):
+    """What is read of a data package; `output/data_package.py` writes it."""
+
+    units: dict[str, str]
+    model: _Model
+    parameters: dict[str, _Entry]
+
+    def described(self, preset: str) -> Model:
+        """Names, units, roles and tables of a model, without its equations."""
+        table = {name: Entry(**dict(entry)) for name, entry in self.parameters.items()}
+        Fields, Parameters = namedtuple("Fields", self.units), namedtuple("Parameters", table)
+        return Model(
+            self.model.name,
+            Fields,
+            Parameters,
+            {name: Species("", unit) for name, unit in self.units.items()},
+            table,
+            presets={preset: Parameters(*[entry.value for entry in table.values()])},
+            sources=nothing,
+            sinks=nothing,
+            diffusivity=self.model.diffusivity,
+            tumour=tuple(self.model.tumour),
+            cart=tuple(self.model.cart),
+        )
 
 
 class _Told(dict[str, Any]):
@@ -123,18 +166,57 @@ class RunDirectory:
     @property
     def settings(self) -> dict[str, Any]:
         """The run file with every default, `run.toml`."""
-        return load(self.folder / "run.toml").tables()
+        file = self.folder / "run.toml"
+        return validated(read(file) | {"model": self._model}, file).tables()
 
     @property
     def units(self) -> dict[str, str]:
         """Unit of each field."""
-        return field_units(self.settings["parameters"]["preset"])
+        package, preset = self._package, self.settings["parameters"]["preset"]
+        return package.units if package else self._model.units_of(preset)
 
     @property
     def parameters(self) -> dict[str, tuple[Any, Entry]]:
-        """Values at the start by name, beside the paper's rows; a number, or where D_C varies its source."""
+        """Values at the start by name, beside the model's rows; of a diffusivity by cell the table with its source."""
         given = self.settings["parameters"]
-        return {name: (given[name], entry) for name, entry in TABLE_1.items() if name in given}
+        return {name: (given[name], entry) for name, entry in self._model.table.items() if name in given}
+
+    @property
+    def tumour(self) -> tuple[str, ...]:
+        """Fields of tumour cells, those with most antigen first: their sum is the burden."""
+        return self._model.tumour
+
+    @property
+    def cart(self) -> tuple[str, ...]:
+        """Fields of CAR-T cells, the functional ones that are infused first."""
+        return self._model.cart
+
+    @cached_property
+    def _package(self) -> _Package | None:
+        """What the run's data package says of its model; None of a run that is older than that."""
+        file = self.folder / "datapackage.json"
+        if not os.path.lexists(file):
+            return None
+        try:
+            told = read_json(file)
+            return _Package.model_validate(told) if isinstance(told, dict) and "model" in told else None
+        except ValidationError as error:
+            problem = error.errors()[0]
+            key = ".".join(map(str, problem["loc"]))
+            raise InputError(f"{file}: {key}: {problem['msg']}; accepted: what a run writes") from None
+        except ValueError as error:
+            raise InputError(f"{file}: cannot be read: {error}") from None
+
+    @cached_property
+    def _model(self) -> Model:
+        """The model as the run describes it, the paper's where it does not: readers need no model's file."""
+        if (package := self._package) is None:
+            return named(DEFAULT)
+        preset = read(self.folder / "run.toml").get("parameters", {}).get("preset", "")
+        try:
+            return package.described(preset)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{self.folder / 'datapackage.json'}: {error}; accepted: what a run writes") from None
 
     @property
     def status(self) -> str:

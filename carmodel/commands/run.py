@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from ..model import Medium
 from ..runs.footprint import cells_of, check_fits
+from ..scenario.choices import IntegratorChoices
 from ..scenario.reading import load
-from ..scenario.scenario import Box, Scenario
-from ..scenario.scenario import Integrator as Choices
+from ..scenario.scenario import Scenario
+from ..scenario.space import Box
 from ..tools import petsc
 from ..tools.errors import InputError, NumericsError
 from ..tools.signals import caught_signals, held_interrupts
@@ -54,7 +55,7 @@ def launch(file: Path, out: Path, overrides: list[str], petsc_options: list[str]
 def _simulate(file: Path, scenario: Scenario, out: Path, began: float, quiet: bool, owned: ExitStack) -> int:
     """What `launch` does with a scenario; `owned` destroys what is made here."""
     from ..runs.dosing import Schedule
-    from ..runs.initial import density_warning, diffusivity_of_C, initial_state
+    from ..runs.initial import density_warning, diffusivity_by_cell, initial_state
 
     with held_interrupts():
         from ..runs.output import (
@@ -68,19 +69,18 @@ def _simulate(file: Path, scenario: Scenario, out: Path, began: float, quiet: bo
             VtkVolumes,
         )
     from ..runs.simulation import Observer, Simulation
-    from ..scenario.units import field_units
     from ..spaces import BoxSpace
 
     choices, output = scenario.integrator, scenario.output
     try:
         space = _make_space(scenario)
         owned.callback(space.destroy)
-        mask = scenario.parameters.mask
-        D_C = together(lambda: diffusivity_of_C(mask, space)) if mask else None
+        masks = scenario.parameters.masks
+        by_cell = together(lambda: {name: diffusivity_by_cell(name, mask, space) for name, mask in masks.items()})
         u = together(lambda: initial_state(scenario.initial, space))
-        if D_C is not None:
-            space.exchange_field(D_C)
-        medium = Medium(scenario.parameters.values, {"D_C": D_C})
+        for D in by_cell.values():
+            space.exchange_field(D)
+        medium = Medium(scenario.parameters.values, by_cell)
         largest = dict(zip(medium.model.names, space.sum_min_max(u)[2].tolist(), strict=True))
         schedule = Schedule(scenario.infusion, scenario.intervention, space, u, medium, end=scenario.time.end)
     except InputError as error:
@@ -94,7 +94,7 @@ def _simulate(file: Path, scenario: Scenario, out: Path, began: float, quiet: bo
     manifest = Manifest(out, began)
     observers: list[Observer] = [DataPackage(out, scenario), Series(out), LineProfile(out, output.line)]
     if "vtk" in output.formats:
-        observers.append(VtkVolumes(out, field_units(scenario.parameters.preset)))
+        observers.append(VtkVolumes(out, scenario.model.units_of(scenario.parameters.preset)))
     if "csv" in output.formats and isinstance(space, BoxSpace):
         observers.append(PublishedCsv(out, space))
     observers += [manifest, ClampingWarning()]
@@ -155,7 +155,7 @@ def _check_memory(scenario: Scenario, cells: int) -> None:
     together(lambda: check_fits(scenario, cells, here, here / MPI.COMM_WORLD.size))
 
 
-def _make_integrator(choices: Choices, space: "Space", medium: Medium) -> "Integrator":
+def _make_integrator(choices: IntegratorChoices, space: "Space", medium: Medium) -> "Integrator":
     """What a run file asks for; collective."""
     if choices.kind == "coupled":
         from ..integrators.coupled import Coupled  # brings in FiPy
@@ -183,7 +183,7 @@ def _make_integrator(choices: Choices, space: "Space", medium: Medium) -> "Integ
     )
 
 
-def _exponential_is_wanted(choices: Choices, names: tuple[str, ...]) -> bool:
+def _exponential_is_wanted(choices: IntegratorChoices, names: tuple[str, ...]) -> bool:
     """Whether `method` says so, or leaves it open and no PETSc option is for its time stepper or its solvers.
 
     Raises InputError where such an option meets a `method` without them.

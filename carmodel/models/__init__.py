@@ -5,6 +5,9 @@ from pkgutil import iter_modules
 
 from ..model import Model
 
+#: The model of run files that name none.
+DEFAULT = "polyakov"
+
 #: Of the shipped models.
 NAMES = tuple(sorted(module.name for module in iter_modules(__path__)))
 

@@ -66,4 +66,8 @@ MODEL = Model(
     slow=polyakov.slow,
     taxis=(*polyakov.MODEL.taxis, Taxis("D", along="S", sensitivity=chi_D, by=("A",), strength="chi_D")),
     positive=polyakov.MODEL.positive,
+    tumour=polyakov.MODEL.tumour,
+    cart=("C", "D", "E"),
+    capacity=polyakov.MODEL.capacity,
+    units={"normalised": {**polyakov.MODEL.units["normalised"], "D": "K_T"}},
 )

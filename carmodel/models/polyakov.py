@@ -230,4 +230,8 @@ MODEL = Model(
     slow=slow,
     taxis=(Taxis("C", along="S", sensitivity=chi_C, by=("A",), strength="chi_0"),),
     positive=frozenset({"K_C", "K_T", "K_H"}),
+    tumour=("TA", "TB"),
+    cart=("C", "E"),
+    capacity="K_T",
+    units={"normalised": dict.fromkeys(("C", "E", "TA", "TB"), "K_T") | dict.fromkeys("SAH", "reference levels")},
 )

@@ -12,7 +12,8 @@ from rich.table import Table
 from .. import FIELDS
 from ..model import overflow
 from ..models.polyakov import Parameters
-from ..scenario.scenario import Box, Scenario
+from ..scenario.scenario import Scenario
+from ..scenario.space import Box
 from ..theory.ode import as_fields, jacobian, residual
 from ..theory.stability import (
     CE,
@@ -44,7 +45,7 @@ def analyse_scenario(scenario: Scenario) -> Data:
     if isinstance(space, Box) and space.nodes_on_boundary:  # the walls stand half a cell outside
         lengths = [length * n / (n - 1) for length, n in zip(space.lengths, space.cells, strict=True)]
     data = analyse(scenario.parameters.values, space.cells, lengths)
-    if scenario.parameters.mask:
+    if scenario.parameters.masks:
         data["notes"].append("D_C varies in space: the dispersion relation takes the preset's number")
     if not data["box"]:
         data["notes"].append("no box: no dispersion relation")

@@ -1,4 +1,4 @@
-"""The schedule of a run: infusions add CAR-T cells, interventions change parameters, each at its time."""
+"""The schedule of a run: infusions add cells to a field, interventions change parameters, each at its time."""
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..model import Medium
-from ..scenario.scenario import Infusion, Intervention
+from ..scenario.fields import Infusion
+from ..scenario.parameters import Intervention
 from ..scenario.shapes import InitialMultiple
 from ..spaces import Space
 from ..tools.errors import InputError
@@ -32,8 +33,8 @@ def same_time(times: Sequence[float], t: float, end: float) -> int | None:
 class Event:
     """Something that happens at a time, in days.
 
-    `change`: what it is.  `factor`: of an infusion, what its shape's profile (or the C of t = 0) is multiplied by;
-    `amount`: the integral of what it adds to C, in the unit of C times cm^3.
+    `change`: what it is.  `factor`: of an infusion, what its shape's profile (or the field at t = 0) is multiplied by;
+    `amount`: the integral of what it adds, in the field's unit times cm^3.
     """
 
     time: float
@@ -80,8 +81,9 @@ class Schedule:
         end: float,
     ) -> None:
         self.medium, self._space = medium, space
-        multiples = any(isinstance(infusion.add, InitialMultiple) for infusion in infusions)
-        self._initial: Array = space.owned(u[0]).copy() if multiples else np.zeros(0)
+        place = medium.model.place
+        multiplied = {infusion.to for infusion in infusions if isinstance(infusion.add, InitialMultiple)}
+        self._initial = {name: space.owned(u[place(name)]).copy() for name in multiplied}
         events = [Event(change.time, change) for change in interventions]
         events += [self._measured(infusion, f"infusion.{n}.add") for n, infusion in enumerate(infusions)]
         times = [0.0, end]
@@ -106,7 +108,8 @@ class Schedule:
             if event.time > t:
                 return
             if isinstance(event.change, Infusion):
-                self._space.owned(u[0])[...] += event.factor * self._profile(event.change)
+                field = u[self.medium.model.place(event.change.to)]
+                self._space.owned(field)[...] += event.factor * self._profile(event.change)
             else:
                 self._change(event.change)
             self.happened.append(event)
@@ -138,4 +141,4 @@ class Schedule:
 
     def _profile(self, infusion: Infusion) -> Array:
         add = infusion.add
-        return self._initial if isinstance(add, InitialMultiple) else profile(add, self._space)
+        return self._initial[infusion.to] if isinstance(add, InitialMultiple) else profile(add, self._space)

@@ -2,7 +2,8 @@
 
 from math import prod
 
-from ..scenario.scenario import Box, Scenario
+from ..scenario.scenario import Scenario
+from ..scenario.space import Box
 from ..tools.errors import InputError
 from ..tools.memory import available, in_words
 
@@ -25,7 +26,7 @@ def bytes_per_cell(scenario: Scenario) -> float:
         if choices.kind == "coupled":
             return COUPLED
         return GRID if scenario.space.cells else TETRAHEDRA
-    mask = scenario.parameters.mask is not None
+    mask = bool(scenario.parameters.masks)
     if choices.kind == "imex":
         size = ARKIMEX if mask or choices.method == "arkimex" else EXPONENTIAL
     else:

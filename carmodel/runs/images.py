@@ -1,4 +1,4 @@
-"""VTK images that a run file names: a field, or the diffusivity, as cell data."""
+"""VTK images that a run file names: a field, or a diffusivity, as cell data."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..scenario.scenario import Box, Initial, Mask, Scenario
+from ..scenario.fields import Initial
+from ..scenario.parameters import Mask
+from ..scenario.scenario import Scenario
+from ..scenario.space import Box
 from ..spaces import BoxSpace, Space
 from ..spaces.meshfile import ACCEPTED, read_mesh_file
 from ..tools.errors import InputError
@@ -109,9 +112,9 @@ def initial_images(initial: Initial) -> dict[str, NamedImage]:
     }
 
 
-def mask_image(mask: Mask) -> NamedImage:
-    """The image of the diffusivity of C."""
-    return NamedImage(mask.mask, mask.array, "parameters.D_C.mask", mask.ignore_geometry)
+def mask_image(name: str, mask: Mask) -> NamedImage:
+    """The image of a diffusivity, the parameter `name`."""
+    return NamedImage(mask.mask, mask.array, f"parameters.{name}.mask", mask.ignore_geometry)
 
 
 def check_files(scenario: Scenario) -> None:
@@ -126,8 +129,7 @@ def check_files(scenario: Scenario) -> None:
         except ValueError as error:
             raise InputError(f"space.mesh = '{mesh}': {error}; accepted: {ACCEPTED}") from None
     images = list(initial_images(scenario.initial).values())
-    if mask := scenario.parameters.mask:
-        images.append(mask_image(mask))
+    images += [mask_image(name, mask) for name, mask in scenario.parameters.masks.items()]
     for image in images:
         if isinstance(scenario.space, Box):
             image.read_for_box(scenario.space.cells, scenario.space.walls)

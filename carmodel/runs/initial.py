@@ -1,4 +1,4 @@
-"""The state at t = 0 and the diffusivity of C: shapes of the run file, or images read from files."""
+"""The state at t = 0 and diffusivities by cell: shapes of the run file, or images read from files."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import FIELDS
-from ..scenario.scenario import Initial, Mask, Scenario
+from ..scenario.fields import Initial
+from ..scenario.parameters import Mask
+from ..scenario.scenario import Scenario
 from ..scenario.shapes import Ball, Disk, InitialMultiple, Layer, Slab
 from ..spaces import BoxSpace, Space
 from ..tools.errors import InputError
@@ -16,8 +17,8 @@ from .images import initial_images, mask_image
 
 Array = NDArray[np.float64]
 
-#: Fields in the unit of the carrying capacity, and shares of it that are accepted without a warning.
-DENSITIES, USUAL = ("C", "E", "TA", "TB"), (1e-6, 100.0)
+#: Shares of the carrying capacity that a density may have without a warning.
+USUAL = (1e-6, 100.0)
 
 
 def profile(shape: Ball | Disk | Layer, space: Space) -> Array:
@@ -102,17 +103,17 @@ def initial_state(initial: Initial, space: Space) -> Array:
 
     Raises InputError when a file of `initial` cannot be used, or a shape with a value above zero puts nothing anywhere.
     """
-    for key, shape in initial.shapes.items():
+    for key, shape, _ in initial.parts:
         if shape.value > 0.0:
             check_covers(shape, space, f"initial.{key}: value = {shape.value:g}", ", or value = 0 for none")
-    u = space.zeros(len(FIELDS))
-    C, _, TA, TB = (space.owned(u[f]) for f in range(4))
-    C[...] = profile(initial.cart, space)
-    tumour = profile(initial.tumour, space)
-    TA[...] = (1.0 - initial.tumour.negative_fraction) * tumour
-    TB[...] = initial.tumour.negative_fraction * tumour
-    for field, image in initial_images(initial).items():
-        space.owned(u[FIELDS.index(field)])[...] = image.own_values(space)
+    model = initial.model
+    u = space.zeros(len(model.names))
+    for _, shape, shares in initial.parts:
+        whole = profile(shape, space)
+        for name, share in shares.items():
+            space.owned(u[model.place(name)])[...] = share * whole
+    for name, image in initial_images(initial).items():
+        space.owned(u[model.place(name)])[...] = image.own_values(space)
     return u
 
 
@@ -121,26 +122,35 @@ def density_warning(scenario: Scenario, largest: Mapping[str, float] = MappingPr
 
     `largest`: largest values of fields that come from files, by field.
     """
-    K_T = scenario.parameters.values.K_T
-    densities = {f"initial.{key}: value": shape.value for key, shape in scenario.initial.shapes.items()}
-    densities |= {f"initial.{field}: largest value": value for field, value in largest.items() if field in DENSITIES}
+    model = scenario.model
+    if not model.capacity:
+        return ""
+    capacity, counted = getattr(scenario.parameters.values, model.capacity), model.densities
+    densities = {
+        f"initial.{key}: value": shape.value
+        for key, shape, shares in scenario.initial.parts
+        if not shares.keys().isdisjoint(counted)
+    }
+    densities |= {f"initial.{field}: largest value": value for field, value in largest.items() if field in counted}
     for n, infusion in enumerate(scenario.infusion):
-        if not isinstance(infusion.add, InitialMultiple) and infusion.add.amount is None:
+        if infusion.to not in counted or isinstance(infusion.add, InitialMultiple):
+            continue
+        if infusion.add.amount is None:
             densities[f"infusion.{n}.add: value"] = infusion.add.value
     for what, density in densities.items():
-        if density > 0.0 and not USUAL[0] <= density / K_T <= USUAL[1]:
+        if density > 0.0 and not USUAL[0] <= density / capacity <= USUAL[1]:
             return (
-                f"warning: {what} = {density:g}, the carrying capacity K_T = {K_T:g}: are both in the units of "
-                f"parameters.preset = '{scenario.parameters.preset}'?"
+                f"warning: {what} = {density:g}, the carrying capacity {model.capacity} = {capacity:g}: are both in "
+                f"the units of parameters.preset = '{scenario.parameters.preset}'?"
             )
     return ""
 
 
-def diffusivity_of_C(mask: Mask, space: Space) -> Array:
-    """D_C(x) from a volume, shape (n_local,), ghosts not set.
+def diffusivity_by_cell(name: str, mask: Mask, space: Space) -> Array:
+    """A diffusivity, the parameter `name`, from a volume: shape (n_local,), ghosts not set.
 
     Raises InputError when the file cannot be used or holds negative values.
     """
-    D_C = space.zeros()
-    space.owned(D_C)[...] = mask_image(mask).own_values(space)
-    return D_C
+    D = space.zeros()
+    space.owned(D)[...] = mask_image(name, mask).own_values(space)
+    return D

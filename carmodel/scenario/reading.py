@@ -7,10 +7,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from .. import FIELDS
 from ..tools.documents import DEEPEST, parse_toml, read_toml
 from ..tools.errors import InputError
 from ..tools.files import RUN_FILE_BYTES
+from .fields import SHAPES
 from .scenario import Scenario
 
 #: Run files on top of one another; far more than anyone means.
@@ -132,15 +132,16 @@ def locate_files(tables: dict[str, Any], folder: Path) -> None:
             table[key] = os.path.abspath(found)
 
     parameters = tables.get("parameters")
-    if isinstance(parameters, dict):
-        locate(parameters.get("D_C"), "mask")
+    for value in parameters.values() if isinstance(parameters, dict) else ():
+        locate(value, "mask")
     space = tables.get("space")
     if isinstance(space, dict) and space.get("mesh") != "grid":
         locate(space, "mesh")
     initial = tables.get("initial")
-    for field in FIELDS:
-        locate(initial, field)
-        locate(initial.get(field) if isinstance(initial, dict) else None, "file")
+    for key, value in list(initial.items()) if isinstance(initial, dict) else ():
+        if key not in SHAPES:
+            locate(initial, key)
+            locate(value, "file")
     sweep = tables.get(SWEEP)
     for axis in sweep.values() if isinstance(sweep, dict) else ():
         for case in axis.values() if isinstance(axis, dict) else ():
@@ -171,7 +172,18 @@ def _changed_by(override: str) -> dict[str, Any]:
 
 _SHAPES = "'ball', 'disk', 'layer'"
 # What pydantic puts into the location of a problem inside a union, beside the keys.
-_UNION_TAGS = ("ball", "disk", "layer", "number", "name", "table", "kind = box", "kind = mesh", "of shape", "of C")
+_UNION_TAGS = {
+    "ball",
+    "disk",
+    "layer",
+    "number",
+    "name",
+    "table",
+    "of shape",
+    "of a field",
+    "kind = box",
+    "kind = mesh",
+}
 
 
 def _first_problem(error: ValidationError, tables: dict[str, Any]) -> str:

@@ -67,7 +67,7 @@ Shape = Annotated[Ball | Disk | Layer, Field(discriminator="shape")]
 
 
 class TumourBall(Ball):
-    """A ball of tumour: TA = (1 - f) T, TB = f T with f = `negative_fraction`."""
+    """A ball of tumour: the share `negative_fraction` of it is of cells without antigen."""
 
     negative_fraction: Fraction = 0.0
 
@@ -88,7 +88,7 @@ TumourShape = Annotated[TumourBall | TumourDisk | TumourLayer, Field(discriminat
 
 
 class Dose(Table):
-    """What shapes of an infusion share: `amount`, the integral of C that the shape is given, stands for `value`."""
+    """What shapes of an infusion share: `amount`, the integral that the shape is given, stands for `value`."""
 
     amount: NonNegative | None = None
 
@@ -124,15 +124,20 @@ DoseShape = Annotated[DoseBall | DoseDisk | DoseLayer, Field(discriminator="shap
 
 
 class InitialMultiple(Table):
-    """C as it was at t = 0, times `initial`."""
+    """The field as it was at t = 0, times `initial`."""
 
     initial: NonNegative
 
 
 def _shape_or_initial(add: object) -> str:
-    return "of C" if isinstance(add, InitialMultiple) or (isinstance(add, Mapping) and "initial" in add) else "of shape"
+    return (
+        "of a field"
+        if isinstance(add, InitialMultiple) or (isinstance(add, Mapping) and "initial" in add)
+        else "of shape"
+    )
 
 
 Addition = Annotated[
-    Annotated[DoseShape, Tag("of shape")] | Annotated[InitialMultiple, Tag("of C")], Discriminator(_shape_or_initial)
+    Annotated[DoseShape, Tag("of shape")] | Annotated[InitialMultiple, Tag("of a field")],
+    Discriminator(_shape_or_initial),
 ]

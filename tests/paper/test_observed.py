@@ -8,7 +8,7 @@ from carmodel.model import Medium
 from carmodel.models.polyakov import PRESETS
 from carmodel.paper.claims import ObservedRun, experiments
 from carmodel.runs.dosing import ROUNDING, Schedule, same_time
-from carmodel.scenario.scenario import Infusion
+from carmodel.scenario.fields import Infusion
 from carmodel.spaces import BoxSpace
 from carmodel.tools.errors import InputError
 from tests.made_up import made_up, verdict

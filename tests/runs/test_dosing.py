@@ -19,8 +19,9 @@ from carmodel.results import RunDirectory
 from carmodel.runs.dosing import Schedule
 from carmodel.runs.initial import initial_state
 from carmodel.runs.simulation import Simulation, output_times
+from carmodel.scenario.fields import Infusion
+from carmodel.scenario.parameters import Intervention
 from carmodel.scenario.reading import load
-from carmodel.scenario.scenario import Infusion, Intervention
 from carmodel.spaces import BoxSpace
 from carmodel.spaces.mesh import MeshSpace, gmsh_mesh
 from carmodel.tools.errors import InputError

@@ -9,8 +9,8 @@ import pyvista
 from carmodel.results import RunDirectory
 from carmodel.runs.initial import initial_state
 from carmodel.runs.output.line import MeshLine
+from carmodel.scenario.choices import Line
 from carmodel.scenario.reading import load
-from carmodel.scenario.scenario import Line
 from carmodel.spaces import BoxSpace
 from carmodel.spaces.mesh import MeshSpace, gmsh_mesh, grid_mesh
 from carmodel.tools.errors import InputError

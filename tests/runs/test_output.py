@@ -19,7 +19,7 @@ from carmodel.models.polyakov import TABLE_1
 from carmodel.results import RunDirectory, open_volumes
 from carmodel.runs.output.line import BoxLine
 from carmodel.runs.simulation import equal_steps, output_times
-from carmodel.scenario.scenario import Line
+from carmodel.scenario.choices import Line
 from carmodel.spaces import BoxSpace
 from tests.conftest import ODD_CELLS, ROOT, mpirun
 

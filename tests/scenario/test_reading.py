@@ -244,7 +244,8 @@ def test_the_heat_semigroup_is_refused_where_it_is_not_known(carmodel, write, tm
     ):
         answer = carmodel("check", write(text), "--set", "integrator.diffusion_scheme=exact")
         refused(
-            answer, f"integrator.diffusion_scheme = 'exact' has a box of cells and a constant D_C; accepted {where}"
+            answer,
+            f"integrator.diffusion_scheme = 'exact' has a box of cells and constant diffusivities; accepted {where}",
         )
         assert "'backward-euler' or 'sdirk2'" in answer.err
 

@@ -10,8 +10,9 @@ from vtkmodules.vtkCommonCore import vtkDataArray
 
 from carmodel import FIELDS
 from carmodel.commands.summary import summary
+from carmodel.models.polyakov import MODEL
 from carmodel.results import RunDirectory
-from carmodel.scenario.units import field_units, integral_unit
+from carmodel.scenario.units import integral_unit
 from carmodel.tools.vtkreader import read_vtk
 from tests.conftest import ROOT, mpirun
 from tests.experiments import run_file, simulate
@@ -33,11 +34,11 @@ def run(request, tmp_path_factory):
 
 
 def test_units_follow_from_the_preset():
-    units = field_units("normalised")
+    units = MODEL.units_of("normalised")
     assert set(units) == set(FIELDS)
     assert {units[field] for field in DENSITIES} == {"K_T"}
     for preset in ("table1", "published_code"):
-        units = field_units(preset)
+        units = MODEL.units_of(preset)
         assert {units[field] for field in DENSITIES} == {"cells/cm^3"}
         assert [units[field] for field in "SAH"] == ["mg/ml", "mg/ml", "1"]
     assert [integral_unit(unit) for unit in ("K_T", "cells/cm^3", "mg/ml", "1")] == ["K_T cm^3", "cells", "mg", "cm^3"]
@@ -45,7 +46,7 @@ def test_units_follow_from_the_preset():
 
 def test_every_column_of_the_tables_is_described(run):
     package = json.loads((run.folder / "datapackage.json").read_text(encoding="utf-8"))
-    units = field_units(run.settings["parameters"]["preset"])
+    units = MODEL.units_of(run.settings["parameters"]["preset"])
     assert package["units"] == units == run.units
     tables = {resource["path"]: resource["schema"]["fields"] for resource in package["resources"]}
     assert set(tables) == {"series.csv", "line.csv"}

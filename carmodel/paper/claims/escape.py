@@ -181,7 +181,7 @@ def _(runs: Runs) -> list[Condition]:
     largest = TA[run.tumour].max()
     return [
         at_most("max TA(T) / mean TB(T) in the core", largest / TB[run.core].mean(), 0.35),
-        at_most("max TA(T) / plateau of the tumour at t = 0", largest / run.scenario.initial.tumour.value, 0.25),
+        at_most("max TA(T) / plateau of the tumour at t = 0", largest / run.plateau, 0.25),
     ]
 
 

@@ -4,9 +4,11 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from ...models import DEFAULT
 from ...scenario.reading import SWEEP
-from ...scenario.scenario import Box, Scenario
+from ...scenario.scenario import Scenario
 from ...scenario.shapes import TumourBall
+from ...scenario.space import Box
 from ...scenario.sweep import expand
 from ...tools.errors import InputError
 
@@ -49,7 +51,7 @@ def experiments(sections: Iterable[str], overrides: list[str]) -> dict[str, Scen
 def _check_files(scenarios: Iterable[Scenario]) -> None:
     """Read the volumes that overrides name, before any process starts; raise InputError where one cannot be used."""
     for scenario in scenarios:
-        if scenario.initial.files or scenario.parameters.mask:
+        if scenario.initial.files or scenario.parameters.masks:
             from ...runs.images import check_files  # brings in MPI and PETSc, which the verdicts do without
 
             try:
@@ -65,15 +67,11 @@ def _table(override: str) -> str:
 
 def _check_judgeable(scenario: Scenario) -> None:
     """Before hours of runs: raise InputError where the statements could not be judged, or on something else."""
-    line = scenario.output.line
+    line, tumour = scenario.output.line, scenario.initial.tumour
     for key, value, accepted, fits in (
         ("space.kind", scenario.space.kind, "'box'", isinstance(scenario.space, Box)),
-        (
-            "initial.tumour.shape",
-            scenario.initial.tumour.shape,
-            "'ball'",
-            isinstance(scenario.initial.tumour, TumourBall),
-        ),
+        ("model", scenario.model.name, f"'{DEFAULT}'", scenario.model.name == DEFAULT),
+        ("initial.tumour.shape", getattr(tumour, "shape", None), "'ball'", isinstance(tumour, TumourBall)),
         ("output.formats", list(scenario.output.formats), "'vtk', 'csv' or both", bool(scenario.output.formats)),
         ("output.line.axis", line.axis, "'x'", line.axis == "x"),
         ("output.line.through", line.through, "none: the line is the box's middle", line.through is None),

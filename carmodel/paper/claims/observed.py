@@ -135,10 +135,19 @@ class ObservedRun:
     @property
     def radius(self) -> float:
         """Of the tumour, in cm."""
+        return float(self._ball.radius)
+
+    @property
+    def plateau(self) -> float:
+        """Value of the tumour at t = 0."""
+        return float(self._ball.value)
+
+    @property
+    def _ball(self) -> TumourBall:
         tumour = self.scenario.initial.tumour
         if not isinstance(tumour, TumourBall):
             raise InputError(f"{self.folder}: initial.tumour is no ball; accepted for the paper's statements: a ball")
-        return float(tumour.radius)
+        return tumour
 
     @cached_property
     def _distance(self) -> Array:

@@ -4,23 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ... import FIELDS
 from ...scenario.scenario import Scenario
-from ...scenario.units import field_units, integral_unit
+from ...scenario.units import integral_unit
 from ...tools.files import replacing
 from ..simulation import Observer, Simulation
 
 NAME = "datapackage.json"
-
-_FIELDS = {
-    "C": "functional CAR-T cells",
-    "E": "exhausted CAR-T cells",
-    "TA": "antigen-positive tumour cells",
-    "TB": "antigen-negative tumour cells",
-    "S": "chemoattractant",
-    "A": "immunosuppressive factor",
-    "H": "hypoxia",
-}
 
 _KINDS = {
     "mean": "mean over the domain",
@@ -45,16 +34,17 @@ class DataPackage(Observer):
 
 
 def content(scenario: Scenario) -> dict[str, Any]:
-    """What is written: `resources` describe the tables, `units` has the unit of each field."""
-    units = field_units(scenario.parameters.preset)
+    """What is written: `resources` describe the tables, the rest what a reader needs to know of the model."""
+    model = scenario.model
+    units = model.units_of(scenario.parameters.preset)
     time = _column("t", "day", "time")
     series = [time, _column("dt", "day", "time since the row before; 0 at the start and after an infusion")]
-    for field in FIELDS:
+    for field, species in model.species.items():
         for kind, meaning in _KINDS.items():
             unit = integral_unit(units[field]) if kind in ("total", "clamped") else units[field]
-            series.append(_column(f"{kind}_{field}", unit, f"{_FIELDS[field]}: {meaning}"))
+            series.append(_column(f"{kind}_{field}", unit, f"{species.description}: {meaning}"))
     line = [time, _column("s", "cm", "place along the line")]
-    line += [_column(field, units[field], _FIELDS[field]) for field in FIELDS]
+    line += [_column(field, units[field], species.description) for field, species in model.species.items()]
     return {
         "$schema": "https://datapackage.org/profiles/2.0/datapackage.json",
         "name": "run",
@@ -64,6 +54,13 @@ def content(scenario: Scenario) -> dict[str, Any]:
             _table("line", "the fields along a line at every output", line),
         ],
         "units": units,
+        "model": {
+            "name": model.name,
+            "tumour": model.tumour,
+            "cart": model.cart,
+            "diffusivity": {name: model.diffusivity[name] for name in model.names},
+        },
+        "parameters": {name: entry._asdict() for name, entry in model.table.items()},
     }
 
 

@@ -9,7 +9,7 @@ from mpi4py import MPI
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from ...scenario.scenario import Line
+from ...scenario.choices import Line
 from ...spaces import BoxSpace
 from ..simulation import Observer, Simulation
 from .table import TableFile
