@@ -16,10 +16,11 @@ from scipy.optimize import differential_evolution
 
 from benchmarks.statements import STATEMENTS
 from carmodel.models.polyakov import PRESETS, TABLE_1, Parameters
+from carmodel.paper.sampling import ASSUMED_FACTOR, parameters_at
 from carmodel.paper.steady import coexistence, largest_C
+from carmodel.theory.dispersion import leading, linearisation, taxis_threshold
 from carmodel.theory.ode import jacobian
-from carmodel.theory.sampling import ASSUMED_FACTOR, parameters_at
-from carmodel.theory.stability import growth_rate, leading, linearisation, taxis_threshold
+from carmodel.theory.spectra import growth_rate
 from tests.growth import CASES, CELLS, INTEGRATORS, LENGTHS, measured, state_named
 from tests.perturbations import sets_of_all_kinds, verdicts
 
@@ -186,7 +187,7 @@ def main() -> None:
         "parameter set.\n\n"
         f"Every statement of the paper's section 2.2 and of Propositions 1-2, judged on the full system: on the "
         f"normalised set, Table 1, and {chosen.sets} random sets inside Table 1's ranges "
-        "(`carmodel/theory/sampling.py`; "
+        "(`carmodel/paper/sampling.py`; "
         'every other one where CAR-T cells can persist at all).  "Outside" are sets within a factor 30 of the '
         "normalised one (`tests/parameter_sets.py`).  R_1 <= R_2 are the roots of the quadratic under eq. (28), "
         "residuals are in scaled units, rates in 1/day.\n\n"

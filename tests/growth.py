@@ -9,8 +9,8 @@ from carmodel.models.polyakov import PRESETS, Parameters
 from carmodel.paper.steady import steady_states
 from carmodel.spaces import BoxSpace
 from carmodel.spaces.mesh import MeshSpace, grid_mesh
+from carmodel.theory.dispersion import linearisation
 from carmodel.theory.ode import reference_levels
-from carmodel.theory.stability import linearisation
 from tests.conftest import advance
 from tests.parameter_sets import CART_DIE_OUT, TAXIS_DRIVEN
 

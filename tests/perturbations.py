@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from carmodel.models.polyakov import Parameters
+from carmodel.paper.sampling import random_parameters
 from carmodel.paper.steady import largest_C, steady_states
 from carmodel.theory.ode import jacobian, reference_levels, solve
-from carmodel.theory.sampling import random_parameters
-from carmodel.theory.stability import growth_rate, verdict
+from carmodel.theory.spectra import growth_rate, verdict
 
 Array = np.ndarray
 

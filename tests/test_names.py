@@ -52,9 +52,8 @@ LEFT = {
     "solvers/fipy_terms.py",
     "solvers/patankar.py",
     "theory/continuation.py",
+    "theory/dispersion.py",
     "theory/ode.py",
-    "theory/sampling.py",
-    "theory/stability.py",
 }
 
 MODELS = [models.named(name) for name in models.NAMES]

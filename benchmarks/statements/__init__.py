@@ -1,7 +1,7 @@
 """The statements of the paper's section 2.2 and Propositions 1-2, each with the computation that judges it.
 
 Every judge works on the full right-hand side, its spectrum or a solution of the ODE, and says in what sense the
-statement holds.  `n` is the number of random parameter sets inside Table 1's ranges (`carmodel.theory.sampling`).
+statement holds.  `n` is the number of random parameter sets inside Table 1's ranges (`carmodel.paper.sampling`).
 """
 
 from .common import CONDITION, FAILS, HOLDS, Finding, Statement
@@ -47,41 +47,41 @@ __all__ = ["CONDITION", "FAILS", "HOLDS", "STATEMENTS", "Finding", "Statement"]
 
 
 def _test(name: str) -> str:
-    return f"test_stability.py::{name}"
+    return f"paper/test_propositions.py::{name}"
 
 
 STATEMENTS = (
     Statement("reduction", "(9)-(15)", "Fields without gradients obey the ODE (9)-(15)", reduction,
-              "test_strang.py::test_uniform_fields_follow_the_homogeneous_system"),
+              "integrators/test_strang.py::test_uniform_fields_follow_the_homogeneous_system"),
     Statement("healthy", "(18)-(20)", "Without tumour, C = E = 0 is the only non-negative state (positive parameters)",
-              healthy_unique, "test_steady.py::test_healthy_state_is_the_only_one_without_tumour"),
+              healthy_unique, "paper/test_steady.py::test_healthy_state_is_the_only_one_without_tumour"),
     Statement("fields", "(21)-(23), (26)", "S, A, H of E_T, and the sum of its two equations", fields_of_tumour,
-              "test_steady.py::test_tumour_states"),
+              "paper/test_steady.py::test_tumour_states"),
     Statement("homogeneous formula", "(27)", "With TB = 0 eq. (24) has the solution (27) for r_T > d_TA + mu_0",
               homogeneous_formula,
-              "test_steady.py::test_antigen_homogeneous_tumour_is_no_steady_state_with_antigen_loss"),
+              "paper/test_steady.py::test_antigen_homogeneous_tumour_is_no_steady_state_with_antigen_loss"),
     Statement("homogeneous state", "(27), (31)", "The antigen-homogeneous tumour (27) is a steady state",
               homogeneous_is_steady,
-              "test_steady.py::test_antigen_homogeneous_tumour_is_no_steady_state_with_antigen_loss"),
+              "paper/test_steady.py::test_antigen_homogeneous_tumour_is_no_steady_state_with_antigen_loss"),
     Statement("determinant", "(28)", "A mixed state needs the determinant (28) to vanish", determinant_28,
-              "test_steady.py::test_tumour_states"),
+              "paper/test_steady.py::test_tumour_states"),
     Statement("discriminant", "under (28)", "The discriminant is non-negative for typical values", discriminant,
-              "test_steady.py::test_second_root_of_the_quadratic_is_never_admissible"),
+              "paper/test_steady.py::test_second_root_of_the_quadratic_is_never_admissible"),
     Statement("two roots", "(29)", "Each positive root R_1, R_2 yields a burden N* by (29)", second_root,
-              "test_steady.py::test_second_root_of_the_quadratic_is_never_admissible"),
+              "paper/test_steady.py::test_second_root_of_the_quadratic_is_never_admissible"),
     Statement("ratio", "(30)", "TB/TA by either of two forms", ratio_30,
-              "test_steady.py::test_second_form_of_the_ratio_has_the_wrong_sign_in_print"),
+              "paper/test_steady.py::test_second_form_of_the_ratio_has_the_wrong_sign_in_print"),
     Statement("admissible", "after (30)", "A realistic state has TA, TB > 0 and 0 < N* < K_T", admissible,
-              "test_steady.py::test_tumour_states"),
+              "paper/test_steady.py::test_tumour_states"),
     Statement("before therapy", "(31)",
               "Without therapy the tumour is in one of these states; attention goes to the antigen-positive one",
-              before_therapy, "test_stability.py::test_every_tumour_without_therapy_becomes_mixed"),
+              before_therapy, "paper/test_propositions.py::test_every_tumour_without_therapy_becomes_mixed"),
     Statement("persistence", "after (31)", "The mixed state means that a tumour can persist by switching alone",
               persistence, _test("test_proposition_1_against_the_spectrum")),
     Statement("coexistence", "E_CT", "E_CT cannot be expressed explicitly and is best found numerically",
-              coexistence_numerically, "test_steady.py::test_coexistence_is_explicit_in_special_cases"),
+              coexistence_numerically, "paper/test_steady.py::test_coexistence_is_explicit_in_special_cases"),
     Statement("coexistence exists", "E_CT, Table 1", "Tumour and CAR-T cells can coexist", coexistence_at_table_1,
-              "test_steady.py::test_no_coexistence_where_cells_lose_more_than_they_gain"),
+              "paper/test_steady.py::test_no_coexistence_where_cells_lose_more_than_they_gain"),
     Statement("linear", "before (32)", "The subsystem (S, A, H) is linear", linear_subsystem,
               _test("test_the_subsystem_of_the_soluble_fields_bends")),
     Statement("decay rates", "before (32)", "-lambda_S, -lambda_A, -lambda_H are eigenvalues at E_0 and E_T",
@@ -120,5 +120,5 @@ STATEMENTS = (
     Statement("four fields", "E_CT", "The other signs are set by C, E, TA, TB alone", four_by_four,
               _test("test_limit_cycle_around_an_unstable_coexistence_state")),
     Statement("space", "end of 2.2", "Diffusion and chemotaxis may give rise to spatial instabilities", space,
-              "test_dispersion.py::test_growth_rate_of_a_3d_run"),
+              "theory/test_dispersion.py::test_growth_rate_of_a_3d_run"),
 )  # fmt: skip

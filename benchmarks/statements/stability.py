@@ -3,19 +3,11 @@
 import numpy as np
 
 from carmodel.models.polyakov import Parameters
+from carmodel.paper.propositions import CE, TATB, block, proposition_1, proposition_2
 from carmodel.paper.steady import SteadyState, coexistence, growth_roots, healthy, tumour_states
+from carmodel.theory.dispersion import leading, taxis_threshold
 from carmodel.theory.ode import jacobian, rates, solve
-from carmodel.theory.stability import (
-    CE,
-    TATB,
-    block,
-    growth_rate,
-    leading,
-    proposition_1,
-    proposition_2,
-    spectrum,
-    taxis_threshold,
-)
+from carmodel.theory.spectra import growth_rate, spectrum
 from tests.parameter_sets import MANY_CART_PERSIST, OSCILLATING, TAXIS_DRIVEN, TUMOUR_ONLY_WITH_CART
 
 from .common import TABLE, Finding, P, coexisting, decide, samples, tumours

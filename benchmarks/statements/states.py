@@ -6,11 +6,12 @@ import numpy as np
 
 from carmodel.integrators import Strang
 from carmodel.model import Medium
+from carmodel.paper.propositions import CE, block, proposition_1
+from carmodel.paper.sampling import random_parameters
 from carmodel.paper.steady import burden, candidates, coexistence, exhaustion, growth_roots, largest_C, tumour_states
 from carmodel.spaces import BoxSpace
 from carmodel.theory.ode import jacobian, rates, residual, solve
-from carmodel.theory.sampling import random_parameters
-from carmodel.theory.stability import CE, block, growth_rate, proposition_1
+from carmodel.theory.spectra import growth_rate
 
 from .common import TABLE, Finding, P, coexisting, decide, samples, tumours
 

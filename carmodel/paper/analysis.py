@@ -14,22 +14,10 @@ from ..model import overflow
 from ..models.polyakov import Parameters
 from ..scenario.scenario import Scenario
 from ..scenario.space import Box
+from ..theory.dispersion import dispersion, taxis_threshold, taxis_threshold_at
 from ..theory.ode import as_fields, jacobian, residual
-from ..theory.stability import (
-    CE,
-    TATB,
-    Block,
-    Proposition,
-    block,
-    dispersion,
-    growth_rate,
-    proposition_1,
-    proposition_2,
-    spectrum,
-    taxis_threshold,
-    taxis_threshold_at,
-    verdict,
-)
+from ..theory.spectra import growth_rate, spectrum, verdict
+from .propositions import CE, TATB, Block, Proposition, block, proposition_1, proposition_2
 from .steady import SteadyState, candidates, coexistence, growth_roots, healthy, tumour_states
 
 Data = dict[str, Any]

@@ -19,7 +19,7 @@ from ..models.polyakov import MODEL, Parameters
 from ..paper.steady import SteadyState, steady_states
 from ..tools.errors import InputError
 from .ode import absent, jacobian, rates, reference_levels, sensitivity
-from .stability import spectrum
+from .spectra import spectrum
 
 Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from carmodel.models.polyakov import PRESETS
+from carmodel.paper.propositions import CE, block
 from carmodel.paper.steady import coexistence, tumour_states
 from carmodel.theory.ode import jacobian
-from carmodel.theory.stability import CE, block
 from tests.steady_scan import CASES, ONE_WAY, compared
 
 P = PRESETS["normalised"]

@@ -5,6 +5,8 @@ import pytest
 from scipy.optimize import root
 
 from carmodel.models.polyakov import PRESETS, Parameters
+from carmodel.paper.propositions import CE, block
+from carmodel.paper.sampling import random_parameters
 from carmodel.paper.steady import (
     burden,
     candidates,
@@ -18,8 +20,6 @@ from carmodel.paper.steady import (
     tumour_states,
 )
 from carmodel.theory.ode import jacobian, rates, residual
-from carmodel.theory.sampling import random_parameters
-from carmodel.theory.stability import CE, block
 from carmodel.tools.errors import InputError
 from tests.parameter_sets import THREE
 from tests.steady_scan import newton

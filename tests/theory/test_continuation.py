@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from carmodel.models.polyakov import PRESETS
+from carmodel.paper.propositions import CE, block
 from carmodel.paper.steady import coexistence, growth_roots, steady_states, tumour_states
 from carmodel.theory import continuation
 from carmodel.theory.continuation import Axis, branch_through, diagram
 from carmodel.theory.ode import jacobian, reference_levels, residual
-from carmodel.theory.stability import CE, block, growth_rate, spectrum
+from carmodel.theory.spectra import growth_rate, spectrum
 from carmodel.tools.errors import InputError
 from tests.parameter_sets import OSCILLATING, THREE
 

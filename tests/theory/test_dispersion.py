@@ -4,22 +4,20 @@ import numpy as np
 import pytest
 
 from carmodel.models.polyakov import PRESETS, Fields, chi_C
+from carmodel.paper.propositions import CE, block
+from carmodel.paper.sampling import random_parameters
 from carmodel.paper.steady import coexistence, healthy, tumour_states
 from carmodel.spaces import BoxSpace
-from carmodel.theory import stability
-from carmodel.theory.ode import jacobian
-from carmodel.theory.sampling import random_parameters
-from carmodel.theory.stability import (
-    CE,
-    block,
+from carmodel.theory.dispersion import (
     box_wavenumbers,
     dispersion,
-    growth_rate,
     leading,
     linearisation,
     taxis_threshold,
     taxis_threshold_at,
 )
+from carmodel.theory.ode import jacobian
+from carmodel.theory.spectra import growth_rate
 from tests.growth import CASES, INTEGRATORS, LENGTHS, measured, state_named
 from tests.parameter_sets import OSCILLATING, TAXIS_DRIVEN, THREE
 
@@ -70,7 +68,7 @@ def test_of_a_large_box_the_low_wavenumbers_are_all_there(cells, monkeypatch):
     """All modes of 1000^3 cells would take the machine's memory."""
     lengths = (1.3, 1.1, 0.9)
     whole, _ = box_wavenumbers(cells, lengths)
-    monkeypatch.setattr(stability, "_MODES", 20_000)
+    monkeypatch.setattr("carmodel.theory.dispersion._MODES", 20_000)
     k2, modes = box_wavenumbers(cells, lengths)
     assert 10_000 < k2.size <= 40_000 < whole.size
     assert k2 == pytest.approx(np.pi**2 * ((modes / np.array(lengths)) ** 2).sum(axis=1), rel=1e-12)

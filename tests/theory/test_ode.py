@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from carmodel import FIELDS, tuples
-from carmodel.models.polyakov import PRESETS, TABLE_1, Fields
+from carmodel.models.polyakov import PRESETS, Fields
+from carmodel.paper.sampling import random_parameters
 from carmodel.theory import ode as homogeneous
 from carmodel.theory.ode import absent, balance, jacobian, rates, reference_levels, residual, sensitivity, solve
-from carmodel.theory.sampling import random_parameters
 from carmodel.tools.errors import NumericsError
 from tests.models.test_kinetics import paper
 
@@ -162,19 +162,3 @@ def test_small_fields_are_solved_for_to_their_own_digits():
     times = np.linspace(0.0, 20.0, 5)
     found, exact = solve(P, start, times), solve(P, start, times, method="Radau", rtol=1e-13)
     assert found[:2, 1:] == pytest.approx(exact[:2, 1:], rel=1e-8)
-
-
-def test_random_sets_lie_in_table_1_s_ranges():
-    rng = np.random.default_rng(5)
-    scale = TABLE_1["sigma_A"].value / P.sigma_A
-    for _ in range(200):
-        p = random_parameters(rng)
-        assert p.gamma == p.delta_CT
-        assert (p.K_T, p.sigma_S) == (1.0, p.lambda_S)
-        for name, value in p._asdict().items():
-            entry = TABLE_1[name]
-            if entry.low is None or name in ("K_T", "K_C", "eta", "sigma_S"):
-                continue
-            value *= scale if name in ("sigma_A", "sigma_M") else 1.0
-            assert entry.low * (1 - 1e-12) <= value <= entry.high * (1 + 1e-12), name
-        assert 1e8 / 5e8 <= p.K_C <= 1e10 / 1e8

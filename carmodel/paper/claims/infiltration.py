@@ -6,7 +6,7 @@ import numpy as np
 from scipy.stats import ConstantInputWarning, spearmanr
 
 from ...models.polyakov import Parameters
-from ...theory.stability import block
+from ..propositions import block
 from .observed import FRONT, Array, ObservedRun
 from .signal import Signal
 from .statement import Condition, Runs, above, at_least, at_most, below, states

@@ -1,4 +1,4 @@
-"""Linear stability of steady states: spectra, the paper's blocks and propositions, and the dispersion relation."""
+"""The dispersion relation of a uniform steady state: its linear stability with diffusion and taxis."""
 
 import math
 from bisect import bisect_right
@@ -11,136 +11,17 @@ from scipy.optimize import minimize_scalar
 
 from ..model import Medium
 from ..models.polyakov import Fields, Parameters, chi_C
-from ..paper.steady import SteadyState, growth_roots
 from .ode import jacobian, reference_levels
 
 Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
 Integers = NDArray[np.int64]
 
-#: Places of the blocks' fields in the state.
-CE, TATB = (0, 1), (2, 3)
-
-#: Below this part of the largest entry's size, a real part is zero to rounding.
-_ROUNDING = 1e-13
-
 #: Numbers of wavenumbers that are all looked at; of more, the higher ones are thinned out evenly.
 _ALL_WAVENUMBERS = 3000
 
 #: Modes of a box that are listed; of more, the lowest and a sample of the others.
 _MODES = 10**6
-
-
-def spectrum(J: Array) -> Complex:
-    """Eigenvalues by falling real part, in 1/day."""
-    values = np.linalg.eigvals(J).astype(complex)
-    return values[np.lexsort((values.imag, -values.real))]
-
-
-def growth_rate(J: Array) -> float:
-    """Largest real part of the spectrum, in 1/day."""
-    return float(np.linalg.eigvals(J).real.max())
-
-
-def verdict(growth: float, J: Array) -> str:
-    """One of "stable", "unstable" and, where the largest real part is zero to rounding, "neutral"."""
-    if abs(growth) <= _ROUNDING * np.abs(J).max():
-        return "neutral"
-    return "unstable" if growth > 0.0 else "stable"
-
-
-@dataclass(frozen=True)
-class Block:
-    """A 2x2 diagonal block of a Jacobian: eqs (32), (35) or (41)."""
-
-    matrix: Array
-
-    @property
-    def trace(self) -> float:
-        """Of eq. (36) or (46), in 1/day."""
-        return float(self.matrix[0, 0] + self.matrix[1, 1])
-
-    @property
-    def determinant(self) -> float:
-        """Of eq. (37) or (47), in 1/day^2."""
-        (a, b), (c, d) = self.matrix
-        return float(a * d - b * c)
-
-    @property
-    def holds(self) -> bool:
-        """Conditions (38) and (48): trace < 0 and determinant > 0."""
-        return self.trace < 0.0 < self.determinant
-
-    @property
-    def growth(self) -> float:
-        """Largest real part of its eigenvalues, in 1/day."""
-        return growth_rate(self.matrix)
-
-
-def block(u: ArrayLike, p: Parameters, fields: tuple[int, int]) -> Block:
-    """The block of the full Jacobian at a state that belongs to two fields, `CE` or `TATB`."""
-    return Block(jacobian(u, p)[np.ix_(fields, fields)])
-
-
-# ---- propositions ------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Proposition:
-    """What a proposition says about one steady state, and what the full spectrum says."""
-
-    number: int
-    #: Conditions (38) or (48).
-    conditions: bool
-    #: Largest real part of the proposition's block and of the full Jacobian, in 1/day.
-    block_growth: float
-    growth: float
-    #: Whether the proposition's claim agrees with the full spectrum.
-    agrees: bool
-    statement: str
-
-
-def proposition_1(p: Parameters) -> Proposition:
-    """E_0: conditions (38) against the spectrum of the 7x7 Jacobian at zero."""
-    u = np.zeros(7)
-    J = jacobian(u, p)
-    part, growth = block(u, p, TATB), growth_rate(J)
-    says_stable = part.holds
-    found = verdict(growth, J)
-    margin = p.r_T - growth_roots(p)[0]
-    return Proposition(
-        1,
-        says_stable,
-        part.growth,
-        growth,
-        (found == "stable") if says_stable else (found == "unstable"),
-        f"E_0 is {found}: r_T - R_1 = {margin:.6g} per day is the rate at which few tumour cells grow",
-    )
-
-
-def proposition_2(state: SteadyState, p: Parameters) -> Proposition:
-    """A tumour state E_T: conditions (48) against the spectrum of the 7x7 Jacobian there."""
-    J = jacobian(state.state, p)
-    part, growth = block(state.state, p, CE), growth_rate(J)
-    tumour = np.array([2, 3, 4, 5, 6])
-    rest = growth_rate(J[np.ix_(tumour, tumour)])
-    premise = rest < 0.0
-    found = verdict(growth, J)
-    invades = part.growth > 0.0
-    agrees = (not premise) or (found == "stable" if part.holds else not invades or found == "unstable")
-    text = "cannot invade" if part.holds else "invade"
-    return Proposition(
-        2,
-        part.holds,
-        part.growth,
-        growth,
-        agrees,
-        f"few CAR-T cells {text} (growth {part.growth:.6g} per day); along the tumour's own coordinates E_T is "
-        f"{'stable' if premise else 'not stable'} ({rest:.6g} per day)",
-    )
-
-
-# ---- with diffusion and taxis ------------------------------------------------------------------------------------
 
 
 def linearisation(u: ArrayLike, p: Parameters, k2: ArrayLike) -> Array:

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from carmodel.models.polyakov import PRESETS
+from carmodel.paper import propositions
+from carmodel.paper.propositions import CE, TATB, block, proposition_1, proposition_2
+from carmodel.paper.sampling import random_parameters
 from carmodel.paper.steady import coexistence, growth_roots, healthy, tumour_states
-from carmodel.theory import stability
 from carmodel.theory.ode import jacobian, solve
-from carmodel.theory.sampling import random_parameters
-from carmodel.theory.stability import CE, TATB, block, growth_rate, proposition_1, proposition_2, spectrum, verdict
+from carmodel.theory.spectra import growth_rate, spectrum, verdict
 from tests.parameter_sets import (
     CART_DIE_OUT,
     MANY_CART_PERSIST,
@@ -133,8 +134,8 @@ def test_propositions_can_disagree(monkeypatch):
     assert proposition_2(invaded, P).agrees
     assert proposition_2(safe, CART_DIE_OUT).agrees
     opposite = {"stable": "unstable", "unstable": "stable"}
-    true = stability.verdict
-    monkeypatch.setattr(stability, "verdict", lambda growth, J: opposite[true(growth, J)])
+    true = propositions.verdict
+    monkeypatch.setattr(propositions, "verdict", lambda growth, J: opposite[true(growth, J)])
     assert not proposition_2(invaded, P).agrees
     assert not proposition_2(safe, CART_DIE_OUT).agrees
     assert not proposition_1(P).agrees
@@ -151,10 +152,10 @@ def test_proposition_2_tells_invasion_and_premise():
 def test_proposition_2_on_its_boundary(monkeypatch):
     """Neither (48) nor a positive eigenvalue: the proposition says nothing, and nothing contradicts it."""
     (state,) = tumour_states(P)
-    growing = stability.jacobian(state.state, P)
+    growing = propositions.jacobian(state.state, P)
     edge = growing.copy()
     edge[:2, :2] = [[-0.1, 0.1], [0.1, -0.1]]
-    monkeypatch.setattr(stability, "jacobian", lambda *_: edge)
+    monkeypatch.setattr(propositions, "jacobian", lambda *_: edge)
     found = proposition_2(state, P)
     assert not found.conditions
     assert verdict(found.growth, edge) == "neutral"
@@ -164,9 +165,9 @@ def test_proposition_2_on_its_boundary(monkeypatch):
 def test_premise_of_proposition_2_covers_all_of_the_tumour_s_coordinates(monkeypatch):
     """S, A and H are among them: where H grows on its own the proposition says nothing."""
     (safe,) = tumour_states(CART_DIE_OUT)
-    unstable = stability.jacobian(safe.state, CART_DIE_OUT)
+    unstable = propositions.jacobian(safe.state, CART_DIE_OUT)
     unstable[6, 6] = 0.1
-    monkeypatch.setattr(stability, "jacobian", lambda *_: unstable)
+    monkeypatch.setattr(propositions, "jacobian", lambda *_: unstable)
     found = proposition_2(safe, CART_DIE_OUT)
     assert found.growth == pytest.approx(0.1)
     assert found.agrees
