@@ -94,7 +94,8 @@ class _Package(_Part):
     def described(self, preset: str) -> Model:
         """Names, units, roles and tables of a model, without its equations."""
         table = {name: Entry(**dict(entry)) for name, entry in self.parameters.items()}
-        Fields, Parameters = namedtuple("Fields", self.units), namedtuple("Parameters", table)
+        Fields: Any = namedtuple("Fields", self.units)
+        Parameters: Any = namedtuple("Parameters", table)
         return Model(
             self.model.name,
             Fields,
