@@ -94,8 +94,8 @@ class _Package(_Part):
     def described(self, preset: str) -> Model:
         """Names, units, roles and tables of a model, without its equations."""
         table = {name: Entry(**dict(entry)) for name, entry in self.parameters.items()}
-        Fields: Any = namedtuple("Fields", self.units)
-        Parameters: Any = namedtuple("Parameters", table)
+        Fields: Any = namedtuple("Fields", self.units)  # type: ignore[misc]
+        Parameters: Any = namedtuple("Parameters", table)  # type: ignore[misc]
         return Model(
             self.model.name,
             Fields,

@@ -26,16 +26,22 @@ class FieldFile(Table):
     ignore_geometry: bool = False
 
 
-def _name_table_or_shape(value: object) -> str:
+def _name_table_or_shape(value: object) -> str | None:
     if isinstance(value, Mapping):
         return "table" if "file" in value or "ignore_geometry" in value else "of shape"
-    return "table" if isinstance(value, FieldFile) else "of shape" if isinstance(value, Table) else "name"
+    if isinstance(value, str):
+        return "name"
+    return "table" if isinstance(value, FieldFile) else "of shape" if isinstance(value, Table) else None
 
 
 #: A field at t = 0: the name of a volume, a table with it, or a shape.
 FieldAtStart = Annotated[
     Annotated[str, Tag("name")] | Annotated[FieldFile, Tag("table")] | Annotated[Shape, Tag("of shape")],
-    Discriminator(_name_table_or_shape),
+    Discriminator(
+        _name_table_or_shape,
+        custom_error_type="field",
+        custom_error_message="accepted: a shape, the name of a volume, or a table with the 'file' that has it",
+    ),
 ]
 
 
@@ -62,15 +68,16 @@ class Initial(ModelTable):
     @model_validator(mode="before")
     @classmethod
     def _usual_shapes(cls, table: object) -> object:
-        return _usual(read_model()) | dict(table) if isinstance(table, Mapping) else table
-
-    @model_validator(mode="after")
-    def _keys_of_the_model(self) -> Self:
-        accepted = (*_usual(self.model), *self.model.names)
-        given = {key for key in SHAPES if getattr(self, key) is not None}
-        for key in (*given, *self.__pydantic_extra__):
+        if not isinstance(table, Mapping):
+            return table
+        accepted = (*(usual := _usual(read_model())), *read_model().names)
+        for key in table:
             if key not in accepted:
                 raise unknown_key(key, accepted)
+        return usual | dict(table)
+
+    @model_validator(mode="after")
+    def _antigen_negative_cells_have_a_field(self) -> Self:
         if self.tumour and self.tumour.negative_fraction and len(self.model.tumour) == 1:
             raise ValueError(
                 f"tumour.negative_fraction = {self.tumour.negative_fraction:g}; accepted: 0, the model "
