@@ -57,7 +57,8 @@ def worker() -> None:
     from carmodel.model import Medium
     from carmodel.models.polyakov import MODEL, PRESETS
     from carmodel.runs.initial import initial_state
-    from carmodel.runs.output import Series, VtkVolumes
+    from carmodel.runs.output.series import Series
+    from carmodel.runs.output.vtk import VtkVolumes
     from carmodel.runs.simulation import Observer, Simulation
     from carmodel.scenario.fields import Initial
     from carmodel.spaces import BoxSpace

@@ -36,7 +36,6 @@ ALLOWED = {
 LEFT = {
     "__init__.py",
     "commands/cli.py",
-    "commands/run.py",
     "commands/summary.py",
     "integrators/diffusion_step.py",
     "integrators/exponential.py",

@@ -17,13 +17,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from ..results import RunDirectory, is_run_directory
+from ..runs.directory import OUTPUTS
 from ..scenario.reading import load
 from ..scenario.scenario import Scenario
 from ..tools.errors import InputError, NumericsError
 from ..tools.locks import hold
 from ..tools.messages import one_line, printable
 from ..tools.signals import signals_handled
-from .run import OUTPUTS
 
 #: Seconds between looks at the processes.
 PERIOD = 0.2

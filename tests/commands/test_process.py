@@ -8,6 +8,7 @@ import pytest
 
 from carmodel.commands import process
 from carmodel.results import RunDirectory
+from carmodel.tools import ranks as job
 from carmodel.tools.errors import InputError
 from tests.conftest import mpirun
 
@@ -45,15 +46,18 @@ DRIVER = """
 import sys, time
 from pathlib import Path
 from mpi4py import MPI
-from carmodel.commands import cli, process, run
+from carmodel.commands import cli
 from carmodel.tools.errors import InputError, NumericsError
 from carmodel.integrators import Strang
-from carmodel.runs.output import Series, VtkVolumes
+from carmodel.runs import assembly
+from carmodel.runs.output.series import Series
+from carmodel.runs.output.vtk import VtkVolumes
+from carmodel.tools import ranks as job
 
 _, error, phase, ranks, patience, note, *arguments = sys.argv
-process.PATIENCE, sys.argv = float(patience), ["carmodel", *arguments]
+job.PATIENCE, sys.argv = float(patience), ["carmodel", *arguments]
 owner, name = {
-    "set-up": (run, "_make_integrator"),
+    "set-up": (assembly, "make_integrator"),
     "start": (Series, "start"),
     "step": (Strang, "step"),
     "output": (VtkVolumes, "output"),
@@ -93,7 +97,7 @@ MATRIX = [
 )
 def test_an_error_on_any_rank_ends_the_job_with_its_message(write, tmp_path, kind, phase, ranks):
     out, note = tmp_path / "out", tmp_path / "raised"
-    patience = 0.5 if (kind, phase, ranks) in ONCE else process.PATIENCE
+    patience = 0.5 if (kind, phase, ranks) in ONCE else job.PATIENCE
     error, code, text = KINDS[kind]
     driver = (sys.executable, "-c", DRIVER, error, phase, ranks, patience, note)
     answer = mpirun(2, *driver, "run", write(CASE), "--out", out, "--quiet")

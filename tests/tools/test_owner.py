@@ -7,11 +7,11 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 
-from carmodel.commands import run as launch
 from carmodel.integrators import Exponential, Imex, Strang
 from carmodel.integrators.coupled import Coupled
 from carmodel.model import Medium
 from carmodel.models.polyakov import PRESETS
+from carmodel.runs import assembly
 from carmodel.spaces import BoxSpace, box
 from carmodel.spaces.cosine import CosineTransform
 from carmodel.spaces.mesh import MeshSpace, grid_mesh
@@ -142,7 +142,7 @@ taxis = "upwind"
 @pytest.mark.parametrize(("kind", "integrator"), [("box", "strang"), ("box", "imex"), ("mesh", "imex")])
 @pytest.mark.parametrize("error", [NumericsError("no step is short enough"), KeyboardInterrupt(), None])
 def test_a_run_leaves_nothing(carmodel, write, tmp_path, alive, monkeypatch, kind, integrator, error):
-    made, usual = [], launch._make_integrator
+    made, usual = [], assembly.make_integrator
 
     def make(scenario, space, D_C):
         result = usual(scenario, space, D_C)
@@ -158,7 +158,7 @@ def test_a_run_leaves_nothing(carmodel, write, tmp_path, alive, monkeypatch, kin
         result.step = step
         return result
 
-    monkeypatch.setattr(launch, "_make_integrator", make)
+    monkeypatch.setattr(assembly, "make_integrator", make)
     answer = carmodel("run", write(CASE.format(kind, integrator)), "--out", tmp_path / "out", "--quiet")
     assert answer.code == {NumericsError: 3, KeyboardInterrupt: 130, type(None): 0}[type(error)]
     assert len(made) == 1
@@ -166,8 +166,8 @@ def test_a_run_leaves_nothing(carmodel, write, tmp_path, alive, monkeypatch, kin
 
 
 def test_a_refused_run_leaves_nothing(carmodel, write, tmp_path, alive, monkeypatch):
-    made, usual = [], launch._make_space
-    monkeypatch.setattr(launch, "_make_space", lambda grid: made.append(usual(grid)) or made[-1])
+    made, usual = [], assembly.make_space
+    monkeypatch.setattr(assembly, "make_space", lambda *given: made.append(usual(*given)) or made[-1])
     (tmp_path / "out").mkdir()
     (tmp_path / "out/run.toml").write_text("")
     answer = carmodel("run", write(CASE.format("box", "imex")), "--out", tmp_path / "out", "--quiet")

@@ -1,0 +1,153 @@
+"""Makes what a run consists of from a scenario: space, state at t = 0, schedule and integrator."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from mpi4py import MPI
+
+from ..integrators import Exponential, Imex, Strang
+from ..model import Medium
+from ..scenario.choices import IntegratorChoices
+from ..scenario.scenario import Scenario
+from ..scenario.space import Box
+from ..spaces import BoxSpace, Space
+from ..tools.errors import InputError
+from ..tools.owner import Owner, destroyed_if_unfinished
+from ..tools.petsc import PETSc
+from ..tools.ranks import together
+from .dosing import Schedule
+from .footprint import cells_of, check_fits
+from .initial import density_warning, diffusivity_by_cell, initial_state
+from .simulation import Integrator, Observer, Simulation
+
+
+class Assembly(Owner):
+    """A scenario ready to run; owns its space and its integrator.
+
+    Parameters
+    ----------
+    scenario: what to make.
+    comm: communicator whose ranks share the cells; making and destroying are collective over it.
+    source: where the scenario comes from, as messages name it.
+    warn: told on rank 0, in one line, of a density that seems to be in other units.
+
+    Raises InputError, on every rank, when a file cannot be used, shapes or infusions put nothing anywhere, the cells
+    cannot be split over the ranks or do not fit into the memory, or PETSc refuses its options.
+    """
+
+    @destroyed_if_unfinished
+    def __init__(self, scenario: Scenario, comm: MPI.Intracomm, source: str, warn: Callable[[str], None]) -> None:
+        self.scenario = scenario
+        with _named(source):
+            space = self.space = make_space(scenario, comm)
+            self.adopt(space)
+            masks = scenario.parameters.masks
+            by_cell = together(
+                comm, lambda: {name: diffusivity_by_cell(name, mask, space) for name, mask in masks.items()}
+            )
+            u = self.u = together(comm, lambda: initial_state(scenario.initial, space))
+            for D in by_cell.values():
+                space.exchange_field(D)
+            medium = Medium(scenario.parameters.values, by_cell)
+            largest = dict(zip(medium.model.names, space.sum_min_max(u)[2].tolist(), strict=True))
+            self.schedule = Schedule(scenario.infusion, scenario.intervention, space, u, medium, end=scenario.time.end)
+        of_files = {field: largest[field] for field in scenario.initial.files}
+        if (warning := density_warning(scenario, of_files)) and comm.rank == 0:
+            warn(warning)
+        self.integrator = self.adopt(make_integrator(scenario.integrator, space, medium))
+
+    def simulation(self, observers: Sequence[Observer], interrupted: Callable[[], int]) -> Simulation:
+        """The run, to be made once: it advances `u` in place.  `interrupted`: as of `Simulation`."""
+        return Simulation(
+            self.space,
+            self.integrator,
+            self.u,
+            end=self.scenario.time.end,
+            every=self.scenario.output.every,
+            dt=self.scenario.integrator.dt,
+            schedule=self.schedule,
+            observers=observers,
+            interrupted=interrupted,
+        )
+
+
+@contextmanager
+def _named(source: str) -> Iterator[None]:
+    """Let an InputError begin with what it is about."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None
+
+
+def make_space(scenario: Scenario, comm: MPI.Intracomm) -> Space:
+    """The box or mesh of a scenario; collective over `comm`.
+
+    Raises InputError when it cannot be made, or not on as many ranks, or a run on it would not fit into the memory.
+    """
+    grid = scenario.space
+    if grid.cells:
+        _check_memory(scenario, cells_of(scenario), comm)
+    if isinstance(grid, Box):
+        return BoxSpace(grid.cells, grid.lengths, grid.nodes_on_boundary, comm)
+    if MPI.Comm.Compare(comm, MPI.COMM_WORLD) not in (MPI.IDENT, MPI.CONGRUENT):
+        raise InputError(
+            f"space.kind = '{grid.kind}': FiPy shares a mesh out among all {MPI.COMM_WORLD.size} ranks; accepted on a "
+            "communicator of others: 'box'"
+        )
+    from ..spaces.mesh import MeshSpace, gmsh_mesh, grid_mesh  # brings in FiPy
+
+    if cells := grid.cells:
+        return MeshSpace(together(comm, lambda: grid_mesh(cells, grid.lengths or (1.0, 1.0, 1.0))))
+    return MeshSpace(
+        together(comm, lambda: gmsh_mesh(Path(grid.mesh), lambda cells: _check_memory(scenario, cells, comm)))
+    )
+
+
+def _check_memory(scenario: Scenario, cells: int, comm: MPI.Intracomm) -> None:
+    """Before anything is allocated: raise InputError where a machine of the run has not enough memory; collective."""
+    machine = comm.Split_type(MPI.COMM_TYPE_SHARED)
+    here = machine.size
+    machine.Free()
+    together(comm, lambda: check_fits(scenario, cells, here, here / comm.size))
+
+
+def make_integrator(choices: IntegratorChoices, space: Space, medium: Medium) -> Integrator:
+    """What a scenario asks for; collective.  Raises InputError when PETSc refuses its options."""
+    if choices.kind == "coupled":
+        from ..integrators.coupled import Coupled  # brings in FiPy
+        from ..spaces.mesh import MeshSpace
+
+        assert isinstance(space, MeshSpace)  # the scenario's validation has seen to it
+        return Coupled(space, medium, taxis=choices.taxis, scheme=choices.scheme)
+    if choices.kind == "imex":
+        if isinstance(space, BoxSpace) and not medium.by_cell and _exponential_is_wanted(choices, medium.model.names):
+            return Exponential(space, medium, taxis=choices.taxis, rtol=choices.rtol, dt=choices.dt)
+        return Imex(space, medium, taxis=choices.taxis, rtol=choices.rtol, dt=choices.dt)
+    return Strang(
+        space,
+        medium,
+        taxis=choices.taxis,
+        substeps=choices.substeps,
+        reaction=choices.reaction,
+        diffusion=choices.diffusion,
+        diffusion_scheme=choices.diffusion_scheme,
+        jacobi_iterations=choices.jacobi_iterations,
+        jacobi_tolerance=choices.jacobi_tolerance,
+    )
+
+
+def _exponential_is_wanted(choices: IntegratorChoices, names: tuple[str, ...]) -> bool:
+    """Whether `method` says so, or leaves it open and no PETSc option is for its time stepper or its solvers.
+
+    Raises InputError where such an option meets a `method` without them.
+    """
+    prefixes = ("ts_", "imex_", *(f"{field}_".lower() for field in names))
+    options = [key for key in PETSc.Options().getAll() if key.lower().startswith(prefixes)]  # PETSc reads any case
+    if options and choices.method == "exponential":
+        raise InputError(
+            f"PETSc option -{options[0]}: integrator.method = 'exponential' has no solver of PETSc's; accepted with "
+            "the option: 'auto' or 'arkimex'"
+        )
+    return choices.method == "exponential" or (choices.method == "auto" and not options)

@@ -1,0 +1,42 @@
+"""The run directory: what is in it, and how it begins."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from ..scenario.scenario import Scenario
+from ..tools.errors import InputError
+
+#: What a run writes; a folder that holds any of these holds another run.
+OUTPUTS = (
+    "run.toml",
+    "manifest.json",
+    "datapackage.json",
+    "series.csv",
+    "line.csv",
+    "fields.pvd",
+    "fields",
+    "csv",
+    "checkpoints",
+)
+
+
+def prepare(out: Path, said: str, scenario: Scenario) -> None:
+    """Make the run directory `out` and write the resolved run file into it; `said`: the user's words for the folder.
+
+    Raises InputError when it holds another run or cannot be written.
+    """
+    file = out / "run.toml"
+    try:
+        if held := [name for name in OUTPUTS if os.path.lexists(out / name)]:
+            raise InputError(f"{said}: holds another run ({held[0]}); accepted: a new or empty folder")
+        out.mkdir(parents=True, exist_ok=True)
+        with file.open("x", encoding="utf-8") as stream:
+            stream.write(scenario.toml())
+    except FileExistsError:
+        raise InputError(f"{said}: cannot be written, or another run has just begun there") from None
+    except (OSError, ValueError) as error:
+        with suppress(OSError, ValueError):
+            file.unlink()
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{said}: cannot be written: {reason}; accepted: a folder to write in") from None
