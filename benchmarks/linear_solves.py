@@ -1,4 +1,4 @@
-"""From which dt D / h^2 multigrid beats Jacobi as a preconditioner on meshes: sets `linear.MULTIGRID_FROM`.
+"""From which dt D / h^2 multigrid beats Jacobi as a preconditioner on meshes: sets `diffusion.MULTIGRID_FROM`.
 
 .venv/bin/python -m benchmarks.linear_solves            # prints
 .venv/bin/python -m benchmarks.linear_solves --write    # and renews docs/linear_solves.md
@@ -11,7 +11,7 @@ from time import perf_counter
 import numpy as np
 
 from carmodel import FIELDS
-from carmodel.solvers import diffusion as linear
+from carmodel.solvers import diffusion
 from carmodel.solvers.diffusion import KrylovDiffusion
 from carmodel.spaces.mesh import MeshSpace, grid_mesh
 from carmodel.tools.petsc import PETSc
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 
 def solve(space: MeshSpace, number: float, multigrid: bool) -> tuple[float, int]:
     """Seconds and iterations of one solve of a sharp ball, set-up excluded, best of three."""
-    linear.MULTIGRID_FROM = 0.0 if multigrid else np.inf
+    diffusion.MULTIGRID_FROM = 0.0 if multigrid else np.inf
     solver = KrylovDiffusion(space, [number / round(space.n_cells ** (1 / 3)) ** 2] + [0.0] * 6, FIELDS)
     x, y, z = space.centres
     u = space.zeros(7)
@@ -61,8 +61,8 @@ def main() -> None:
             "# Conjugate gradients on meshes: Jacobi or multigrid\n\n"
             "Made by `.venv/bin/python -m benchmarks.linear_solves --write`"
             f" with PETSc {version}, FiPy's grid, one rank.  Both solve one field's backward-Euler system to a "
-            f"relative residual of {linear.RELATIVE_RESIDUAL:g}; the time ratio is Jacobi over multigrid (GAMG), so "
-            f"above 1 multigrid is faster.  `linear.MULTIGRID_FROM` follows from it.\n\n{table}\n",
+            f"relative residual of {diffusion.RELATIVE_RESIDUAL:g}; the time ratio is Jacobi over multigrid (GAMG), so "
+            f"above 1 multigrid is faster.  `diffusion.MULTIGRID_FROM` follows from it.\n\n{table}\n",
             encoding="utf-8",
         )
 

@@ -22,7 +22,7 @@ import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 
-from carmodel.integrators import Exponential, Imex, Strang
+from carmodel.integrators import Exponential, Imex, Jacobi, Krylov, Strang
 from carmodel.integrators.coupled import Coupled
 from carmodel.model import Medium
 from carmodel.runs.initial import initial_state
@@ -126,11 +126,11 @@ def curves(space: Any, mesh: Any) -> tuple[dict[str, list[Point]], float]:
         print(f"{name:22} {choice:<8g} {steps:6d} steps {seconds:8.2f} s  error {point.error:.2e}", flush=True)
 
     for dt in JACOBI:
-        add("jacobi (published)", dt, run(space, lambda: Strang(space, Medium(P), diffusion="jacobi"), dt))
+        add("jacobi (published)", dt, run(space, lambda: Strang(space, Medium(P), diffusion=Jacobi()), dt))
     for dt in (0.02, 0.01):
         add("strang", dt, run(space, lambda: Strang(space, Medium(P)), dt))
     for dt in (0.04, 0.02):
-        add("strang, sdirk2", dt, run(space, lambda: Strang(space, Medium(P), diffusion_scheme="sdirk2"), dt))
+        add("strang, sdirk2", dt, run(space, lambda: Strang(space, Medium(P), diffusion=Krylov("sdirk2")), dt))
     for dt in (0.4, 0.2):
         add("coupled (BDF2)", dt, run(mesh, lambda: Coupled(mesh, Medium(P)), dt))
     for rtol in EXPONENTIAL:

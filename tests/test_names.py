@@ -37,7 +37,6 @@ LEFT = {
     "__init__.py",
     "commands/cli.py",
     "commands/summary.py",
-    "integrators/diffusion_step.py",
     "integrators/exponential.py",
     "results.py",
     "runs/dosing.py",

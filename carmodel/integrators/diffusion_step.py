@@ -1,53 +1,148 @@
-"""The middle step of the splitting: diffusion of all fields, and taxis of C where it is implicit, in three schemes."""
+"""The middle step of the splitting: diffusion of all fields, and taxis where it is implicit; three solvers."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from itertools import compress
 from math import sqrt
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..model import Medium
-from ..solvers.diffusion import KrylovDiffusion, lift
+from ..solvers.diffusion import HeatDiffusion, KrylovDiffusion, clip_rounding
+from ..solvers.jacobi import JacobiDiffusion
 from ..solvers.migration import Migration
 from ..spaces import BoxSpace, Space
 from ..tools.owner import Owner, destroyed_if_unfinished
 
 Array = NDArray[np.float64]
+#: Changes a field on this rank's own cells in place.
+Solve = Callable[[Array], None]
 
-#: Order in time of each scheme, by the name of the run file.
-SCHEMES = {"backward-euler": 1, "sdirk2": 2, "exact": 2}
-
-#: The parameter of `sdirk2`, which makes it of order 2 and L-stable.
+#: The parameter of SDIRK2, which makes it of order 2 and L-stable.
 GAMMA = 1.0 - 1.0 / sqrt(2.0)
 
 
-class Diffusion(Owner):
-    """Steps of u_t = div(D grad u) by one of three schemes.
+class Scheme(NamedTuple):
+    """A step made of solves of backward Euler over a part of it, `stage`: `advance(solve, values)` in place."""
 
-    "backward-euler": order 1, non-negative.  "sdirk2": the two-stage diagonally implicit Runge-Kutta scheme of
-    Alexander (1977), doi 10.1137/0714068, order 2 and L-stable: two backward-Euler steps of gamma dt, the second from
-    u + (1 - gamma) dt k with k = (u_1 - u) / (gamma dt).  It may undershoot zero near sharp edges.  "exact": the heat
-    semigroup of the discrete Laplacian by cosine transform, without an error in time and non-negative; for boxes with
-    a constant D_C.
+    order: int
+    stage: float
+    advance: Callable[[Solve, Array], None]
 
-    With taxis the velocity of C comes from the means of S and A before and after their own diffusion, which is of order
-    2 (the exponential midpoint rule of a linear system); C then migrates by the same scheme, or by "sdirk2" where the
-    others diffuse exactly: no transform solves for taxis.
+
+def _once(solve: Solve, values: Array) -> None:
+    solve(values)
+
+
+def _sdirk2(solve: Solve, values: Array) -> None:
+    """The second solve starts from u + (1 - gamma) dt k with k = (u_1 - u) / (gamma dt)."""
+    ratio = (1.0 - GAMMA) / GAMMA
+    before = (1.0 - ratio) * values
+    solve(values)
+    values *= ratio
+    values += before
+    solve(values)
+
+
+BACKWARD_EULER = Scheme(1, 1.0, _once)
+EXACT = Scheme(2, 1.0, _once)  # of order 2 together with what it is split from
+
+#: The two-stage diagonally implicit Runge-Kutta scheme of Alexander (1977), doi 10.1137/0714068.
+SDIRK2 = Scheme(2, GAMMA, _sdirk2)
+
+#: By the name of the run file.
+SCHEMES = {"backward-euler": BACKWARD_EULER, "sdirk2": SDIRK2}
+
+
+@dataclass(frozen=True)
+class Krylov:
+    """Implicit diffusion by `solvers.diffusion.KrylovDiffusion`, on any space.
+
+    `scheme`: "backward-euler" (the paper's, eq. (60)), order 1, non-negative; or "sdirk2", order 2, L-stable, which may
+    undershoot zero near sharp edges.  Implicit taxis takes the same scheme.
+
+    Raises ValueError for another scheme.
+    """
+
+    scheme: str = "backward-euler"
+
+    def __post_init__(self) -> None:
+        if self.scheme not in SCHEMES:
+            raise ValueError(f"scheme: {self.scheme!r} is unknown; accepted: {', '.join(SCHEMES)}")
+
+    @property
+    def order(self) -> int:
+        """Of accuracy in time."""
+        return SCHEMES[self.scheme].order
+
+    def build(self, space: Space, medium: Medium, taxis: str | None) -> "DiffusionStep":
+        """Its steps on a space; arguments as those of `DiffusionStep`."""
+        solver = KrylovDiffusion(space, medium.diffusivities, medium.model.names)
+        scheme = SCHEMES[self.scheme]
+        return DiffusionStep(space, medium, solver, schemes=(scheme, scheme), taxis=taxis)
+
+
+@dataclass(frozen=True)
+class Heat:
+    """Exact diffusion: the heat semigroup of the discrete Laplacian, non-negative; a box with constant diffusivities.
+
+    Implicit taxis takes "sdirk2": no transform solves for taxis.
+    """
+
+    order: ClassVar[int] = EXACT.order
+
+    def build(self, space: Space, medium: Medium, taxis: str | None) -> "DiffusionStep":
+        """Its steps on a space; arguments as those of `DiffusionStep`.
+
+        Raises ValueError where the heat semigroup is not known.
+        """
+        if medium.by_cell or not isinstance(space, BoxSpace):
+            raise ValueError("the heat semigroup is known for a box of cells and constant diffusivities")
+        solver = HeatDiffusion(space, medium.numbers, medium.model.names)
+        return DiffusionStep(space, medium, solver, schemes=(EXACT, SDIRK2), taxis=taxis)
+
+
+@dataclass(frozen=True)
+class Jacobi:
+    """Backward Euler by the published program's Jacobi sweeps (`solvers.jacobi.JacobiDiffusion`): `most`, `tolerance`.
+
+    A box with constant diffusivities; taxis is explicit.
+    """
+
+    most: int = 60
+    tolerance: float = 1e-8
+    order: ClassVar[int] = BACKWARD_EULER.order
+
+    def build(self, space: Space, medium: Medium, taxis: str | None) -> JacobiDiffusion:
+        """Its steps on a space.  Raises ValueError where the published program has none."""
+        if taxis is not None:
+            raise ValueError("the published program's Jacobi solver goes with explicit taxis: with Heun")
+        if medium.by_cell or not isinstance(space, BoxSpace):
+            raise ValueError("the published program's Jacobi solver has a box of cells and constant diffusivities")
+        return JacobiDiffusion(space, medium.model.names, self.most, self.tolerance)
+
+
+class DiffusionStep(Owner):
+    """Steps of u_t = div(D grad u), or of u_t = div(D grad u) - div(taxis).
+
+    With taxis, velocities come from the means of the fields that they depend on before and after the diffusion of
+    these, which is of order 2 (the exponential midpoint rule of a linear system); then the fields that move migrate.
 
     Parameters
     ----------
     space: where the fields live.
-    parameters: of which the diffusivities are taken.
-    D_C: diffusivity of C by cell, shape (n_local,) with valid ghosts; `parameters.D_C` everywhere unless given.
-    scheme: a name in `SCHEMES`.
-    taxis: scheme of the taxis flux, for `solve_with_taxis`; None where that is not wanted.
+    medium: a model's parameters, and diffusivities by cell.
+    solver: of diffusion, field by field; destroyed with this object.
+    schemes: that of diffusion and that of migration.
+    taxis: scheme of the taxis flux; None where taxis is not part of this step.
 
     `iterations`, shape (fields,), counts Krylov iterations, a transform as one; `preconditioners` names what each field
     uses.
 
-    Raises ValueError for another scheme or one that the space cannot do, InputError for PETSc options that PETSc
-    refuses.
+    Raises InputError for PETSc options that PETSc refuses.
     """
 
     @destroyed_if_unfinished
@@ -55,40 +150,43 @@ class Diffusion(Owner):
         self,
         space: Space,
         medium: Medium,
+        solver: KrylovDiffusion | HeatDiffusion,
         *,
-        scheme: str = "backward-euler",
-        taxis: str | None = None,
+        schemes: tuple[Scheme, Scheme],
+        taxis: str | None,
     ) -> None:
-        if scheme not in SCHEMES:
-            raise ValueError(f"scheme: {scheme!r} is unknown; accepted: {', '.join(SCHEMES)}")
-        if scheme == "exact" and (medium.by_cell or not isinstance(space, BoxSpace)):
-            raise ValueError("the heat semigroup is known for a box of cells and a constant D_C")
-        self.space, self.scheme, self.medium, model = space, scheme, medium, medium.model
-        self._diffusivities, self._names = medium.diffusivities, model.names
-        self._krylov = self.adopt(KrylovDiffusion(space, self._diffusivities, model.names))
+        self.space, self._solver = space, self.adopt(solver)
+        self._diffusion, self._migration = schemes
+        model, D = medium.model, medium.diffusivities
+        self._names = model.names
         self._migrations = {
-            f: self.adopt(Migration(space, model.names[f], space.zeros() + self._diffusivities[f], taxis))
-            for f in model.movers
-            if taxis
+            f: self.adopt(Migration(space, model.names[f], space.zeros() + D[f], taxis)) for f in model.movers if taxis
         }
-        #: Places of the fields that velocities depend on.
+        #: Places of the fields that velocities depend on, and their means.
         self._carriers = model.carriers(range(len(model.taxis)))
-        self._before = np.empty(space.owned_shape)
-        self._means = space.zeros(len(model.names))  # of the fields that carry others
-        self.iterations = self._krylov.iterations
+        self._means = space.zeros(len(model.names) if taxis else 0)
+        self.iterations = solver.iterations
         self.preconditioners: dict[str, str] = {}
 
-    def solve(self, u: Array, dt: float) -> None:
-        """Advance all fields of the state, shape (fields, n_local), by dt days of diffusion; collective.
+    def solve(self, u: Array, dt: float, medium: Medium) -> None:
+        """Advance all fields of the state, shape (fields, n_local), by dt days; ghosts need not be valid; collective.
 
+        `medium`: as given at first, but for parameters that are not diffusivities.
         Raises NumericsError when a solver does not converge.
         """
-        for f in range(len(u)):
-            self._diffuse(f, u, dt)
-        lift(self.space, u)
+        if self._migrations and medium.moving.any():
+            self._diffuse_and_migrate(u, dt, medium)
+        else:
+            for f in range(len(u)):
+                self._diffuse(f, u, dt)
+        clip_rounding(self.space, u)
 
-    def solve_with_taxis(self, u: Array, dt: float, medium: Medium) -> None:
-        """As `solve`, with taxis at these parameters; ghosts need not be valid; collective."""
+    def _diffuse(self, f: int, u: Array, dt: float) -> None:
+        h = self._diffusion.stage * dt
+        self._diffusion.advance(lambda values: self._solver.solve_field(f, values, h), self.space.owned(u[f]))
+        self.preconditioners[self._names[f]] = self._solver.preconditioners[self._names[f]]
+
+    def _diffuse_and_migrate(self, u: Array, dt: float, medium: Medium) -> None:
         movers = dict(compress(medium.model.movers.items(), medium.moving))
         self._means[self._carriers] = u[self._carriers]
         for f in range(len(u)):
@@ -98,41 +196,11 @@ class Diffusion(Owner):
         self._means[self._carriers] *= 0.5
         self.space.exchange(self._means, self._carriers)
         chi = self.space.sensitivities(self._means, medium)
-        two_stages = SCHEMES[self.scheme] == 2
         for f, taxes in movers.items():
             S = tuple(self._means[medium.model.attractants[k]] for k in taxes)
-            self._migrations[f].renew(GAMMA * dt if two_stages else dt, S, tuple(chi[k] for k in taxes))
-            values = self.space.owned(u[f])
-            if two_stages:
-                self._sdirk2(lambda stage, f=f: self._migrate(f, stage), values)  # type: ignore[misc]
-            else:
-                self._migrate(f, values)
-        lift(self.space, u)
+            self._migrations[f].renew(self._migration.stage * dt, S, tuple(chi[k] for k in taxes))
+            self._migration.advance(partial(self._migrate, f), self.space.owned(u[f]))
 
     def _migrate(self, f: int, values: Array) -> None:
         self.iterations[f] += self._migrations[f].solve(values)
         self.preconditioners[self._names[f]] = self._migrations[f].method
-
-    def _diffuse(self, f: int, u: Array, dt: float) -> None:
-        values = self.space.owned(u[f])
-        if self.scheme == "exact":
-            assert self._krylov.transform
-            self._krylov.transform.heat(values, dt * self.medium.numbers[f])
-            self.iterations[f] += 1
-            self.preconditioners[self._names[f]] = "cosine transform"
-            return
-        if self.scheme == "sdirk2":
-            self._sdirk2(lambda stage: self._krylov.solve_field(f, stage, GAMMA * dt), values)
-        else:
-            self._krylov.solve_field(f, values, dt)
-        self.preconditioners[self._names[f]] = self._krylov.preconditioners[self._names[f]]
-
-    def _sdirk2(self, solve: Callable[[Array], None], values: Array) -> None:
-        """A step in place from `solve`, one of backward Euler over gamma dt; u + (1 - gamma) dt k from u and u_1."""
-        ratio = (1.0 - GAMMA) / GAMMA
-        self._before[...] = values
-        solve(values)
-        values *= ratio
-        self._before *= 1.0 - ratio
-        values += self._before
-        solve(values)

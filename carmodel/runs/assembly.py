@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mpi4py import MPI
 
-from ..integrators import Exponential, Imex, Strang
+from ..integrators import Exponential, Heat, Heun, Imex, Jacobi, Krylov, Patankar, Strang
 from ..model import Medium
 from ..scenario.choices import IntegratorChoices
 from ..scenario.scenario import Scenario
@@ -125,17 +125,15 @@ def make_integrator(choices: IntegratorChoices, space: Space, medium: Medium) ->
         if isinstance(space, BoxSpace) and not medium.by_cell and _exponential_is_wanted(choices, medium.model.names):
             return Exponential(space, medium, taxis=choices.taxis, rtol=choices.rtol, dt=choices.dt)
         return Imex(space, medium, taxis=choices.taxis, rtol=choices.rtol, dt=choices.dt)
-    return Strang(
-        space,
-        medium,
-        taxis=choices.taxis,
-        substeps=choices.substeps,
-        reaction=choices.reaction,
-        diffusion=choices.diffusion,
-        diffusion_scheme=choices.diffusion_scheme,
-        jacobi_iterations=choices.jacobi_iterations,
-        jacobi_tolerance=choices.jacobi_tolerance,
-    )
+    reactions = (Patankar if choices.reaction == "mprk22" else Heun)(choices.substeps)
+    return Strang(space, medium, reactions=reactions, diffusion=_diffusion(choices), taxis=choices.taxis)
+
+
+def _diffusion(choices: IntegratorChoices) -> Heat | Jacobi | Krylov:
+    """How `strang` solves for diffusion."""
+    if choices.diffusion == "jacobi":
+        return Jacobi(choices.jacobi_iterations, choices.jacobi_tolerance)
+    return Heat() if choices.diffusion_scheme == "exact" else Krylov(choices.diffusion_scheme)
 
 
 def _exponential_is_wanted(choices: IntegratorChoices, names: tuple[str, ...]) -> bool:

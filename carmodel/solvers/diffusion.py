@@ -1,7 +1,7 @@
-"""The backward-Euler diffusion systems (I - dt div(D grad)) u = b of eq. (60), one per field.
+"""Diffusion field by field: backward Euler, (I - dt div(D grad)) u = b of eq. (60), and the heat semigroup.
 
-Two solvers with one interface, `solve(u, dt)`: `KrylovDiffusion` solves the systems, `JacobiDiffusion` repeats the
-arithmetic of the published program.
+`KrylovDiffusion` and `HeatDiffusion` have one interface.  `jacobi.JacobiDiffusion` repeats the published program's
+arithmetic.
 """
 
 from collections.abc import Sequence
@@ -95,7 +95,7 @@ class KrylovDiffusion(Owner):
         """
         for f in range(len(self.names)):
             self.solve_field(f, self.space.owned(u[f]), dt)
-        lift(self.space, u)
+        clip_rounding(self.space, u)
 
     def solve_field(self, f: int, values: Array, dt: float) -> None:
         """As `solve` for field number f, given and changed on this rank's own cells: a view as `space.owned` gives."""
@@ -105,10 +105,31 @@ class KrylovDiffusion(Owner):
             raise NumericsError(f"diffusion not solved: PETSc says: {petsc_reason(error)}") from None
 
 
-def lift(space: Space, u: Array) -> None:
-    """Diffusion keeps fields non-negative: what a solver left below zero becomes zero, totals unchanged; collective.
+class HeatDiffusion(Owner):
+    """The heat semigroup exp(dt D Laplacian) of a box by cosine transform: no error in time, non-negative.
 
-    That is, up to `ROUNDING`.  Fields, shape (fields, n_local), that are further below zero stay as they are.
+    `diffusivities`: a number for each field, in cm^2/day.  `iterations` and `preconditioners` as `KrylovDiffusion` has
+    them.
+    """
+
+    @destroyed_if_unfinished
+    def __init__(self, space: BoxSpace, diffusivities: Sequence[float], names: Sequence[str]) -> None:
+        self._transform = self.adopt(CosineTransform(space))
+        self._diffusivities = tuple(diffusivities)
+        self.iterations = np.zeros(len(names), dtype=int)
+        self.preconditioners = dict.fromkeys(names, "cosine transform")
+
+    def solve_field(self, f: int, values: Array, dt: float) -> None:
+        """Advance field number f, given and changed on this rank's own cells: a view as `space.owned` gives."""
+        self._transform.heat(values, dt * self._diffusivities[f])
+        self.iterations[f] += 1
+
+
+def clip_rounding(space: Space, u: Array) -> None:
+    """Set to zero what a diffusion solver's rounding left below it, and keep the totals; collective.
+
+    Diffusion keeps fields non-negative; a solver does so up to `ROUNDING`.  Fields, shape (fields, n_local), that are
+    further below zero stay as they are.
     """
     total, least, _ = space.sum_min_max(u)
     below = np.flatnonzero((least < 0.0) & (total > 0.0))
@@ -116,10 +137,10 @@ def lift(space: Space, u: Array) -> None:
         return
     negative = np.array([-(np.minimum(space.owned(u[f]), 0.0) * space.relative_volumes).sum() for f in below])
     space.comm.Allreduce(MPI.IN_PLACE, negative, MPI.SUM)
-    for f, lifted in zip(below, negative, strict=True):
-        if lifted <= ROUNDING * np.sqrt(space.n_cells) * total[f]:
+    for f, added in zip(below, negative, strict=True):
+        if added <= ROUNDING * np.sqrt(space.n_cells) * total[f]:
             space.clamp(u[f])
-            space.owned(u[f])[...] *= total[f] / (total[f] + lifted)
+            space.owned(u[f])[...] *= total[f] / (total[f] + added)
 
 
 class _Transform:
@@ -361,47 +382,5 @@ def take_options(solver: Any, name: str) -> None:
 def petsc_reason(error: Any) -> str:
     """The line of PETSc's traceback that says what is wrong."""
     lines = [line.split("] ", 1)[-1].strip() for line in str(error).splitlines()]
-    told = [line for line in lines if line and not line.startswith(("error code", "#")) and "() at " not in line]
-    return told[0] if told else lines[0]
-
-
-class JacobiDiffusion:
-    """The published program's solver: Jacobi sweeps, eq. (61), from u = b, the last iterate kept.
-
-    Stops when the largest change is below `tolerance` or after `most` sweeps, solved or not.  The neighbour beyond a
-    wall is the cell itself, and the diagonal is not reduced there.  `iterations`, shape (fields,), counts sweeps.
-    """
-
-    def __init__(
-        self,
-        space: BoxSpace,
-        diffusivities: Sequence[float],
-        most: int = 60,
-        tolerance: float = 1e-8,
-        names: Sequence[str] = (),
-    ) -> None:
-        self.space = space
-        self.diffusivities = tuple(diffusivities)
-        self.most, self.tolerance = most, tolerance
-        self.iterations = np.zeros(len(names), dtype=int)
-        self.preconditioners = dict.fromkeys(names, f"at most {most} Jacobi sweeps")
-        self._b, self._old, self._new = space.zeros(3)
-
-    def solve(self, u: Array, dt: float) -> None:
-        """Advance all fields of the state by one step of diffusion; collective."""
-        for f, diffusivity in enumerate(self.diffusivities):
-            number = np.array([dt * diffusivity / (h * h) for h in self.space.spacing])
-            old, new = self._old, self._new
-            self._b[:] = u[f]
-            old[:] = u[f]
-            for _ in range(self.most):
-                self.space.exchange_field(old)
-                change = self.space.jacobi_sweep(old, self._b, new, number)
-                old, new = new, old
-                self.iterations[f] += 1
-                if change < self.tolerance:
-                    break
-            u[f] = old
-
-    def destroy(self) -> None:
-        """Nothing to free: no PETSc objects here."""
+    reasons = [line for line in lines if line and not line.startswith(("error code", "#")) and "() at " not in line]
+    return reasons[0] if reasons else lines[0]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from carmodel import FIELDS
-from carmodel.integrators import Strang
+from carmodel.integrators import Patankar, Strang
 from carmodel.model import Medium
 from carmodel.models.polyakov import TABLE_1, Parameters
 from carmodel.spaces import BoxSpace
@@ -82,7 +82,7 @@ def least_after(rng, space, taxis):
     u = random_state(rng, space)
     p = random_parameters(rng, space.owned(u[4]))
     D_C = random_diffusivity(rng, space, p)
-    integrator = Strang(space, Medium(p, {"D_C": D_C}), taxis=taxis, reaction="mprk22")
+    integrator = Strang(space, Medium(p, {"D_C": D_C}), taxis=taxis, reactions=Patankar())
     dt, least = log_uniform(rng, *STEPS), np.full(7, np.inf)
     for _ in range(3):
         integrator.step(u, dt)

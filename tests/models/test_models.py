@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from carmodel.integrators import Exponential, Imex, Strang
+from carmodel.integrators import Exponential, Heat, Imex, Jacobi, Krylov, Patankar, Strang
 from carmodel.integrators.coupled import Coupled
 from carmodel.model import Medium
 from carmodel.models import dual_target, polyakov
@@ -168,12 +168,12 @@ def test_integrators_agree_and_converge(model, box, grid):
     assert relative(advanced(box, Imex(box, medium, rtol=1e-8), on_box, 0.5), exact) < 1e-6
     assert relative(advanced(grid, Imex(grid, medium, rtol=1e-8), on_grid, 0.5), exact) < 1e-6
     for make, u, order in (
-        (lambda: Strang(box, medium, diffusion_scheme="exact", taxis="hybrid"), on_box, 2),
-        (lambda: Strang(grid, medium, diffusion_scheme="sdirk2", taxis="hybrid"), on_grid, 2),
-        (lambda: Strang(box, medium, diffusion="jacobi", jacobi_iterations=5000, taxis="hybrid"), on_box, 1),
-        (lambda: Strang(box, medium, reaction="mprk22", diffusion_scheme="exact", taxis="hybrid"), on_box, 2),
+        (lambda: Strang(box, medium, diffusion=Heat(), taxis="hybrid"), on_box, 2),
+        (lambda: Strang(grid, medium, diffusion=Krylov("sdirk2"), taxis="hybrid"), on_grid, 2),
+        (lambda: Strang(box, medium, diffusion=Jacobi(5000), taxis="hybrid"), on_box, 1),
+        (lambda: Strang(box, medium, reactions=Patankar(), diffusion=Heat(), taxis="hybrid"), on_box, 2),
         (
-            lambda: Strang(grid, medium, reaction="mprk22", diffusion_scheme="sdirk2", taxis="hybrid"),
+            lambda: Strang(grid, medium, reactions=Patankar(), diffusion=Krylov("sdirk2"), taxis="hybrid"),
             on_grid,
             2,
         ),

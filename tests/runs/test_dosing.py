@@ -11,7 +11,7 @@ from mpi4py import MPI
 
 from carmodel import FIELDS
 from carmodel.commands.run import launch
-from carmodel.integrators import Strang
+from carmodel.integrators import Jacobi, Strang
 from carmodel.integrators.coupled import Coupled
 from carmodel.model import Medium
 from carmodel.models.polyakov import MODEL, PRESETS
@@ -313,7 +313,7 @@ def test_jacobi_takes_new_diffusivities():
     u, v = smooth_state(space), smooth_state(space)
 
     def jacobi(space, medium):
-        return Strang(space, medium, diffusion="jacobi", jacobi_iterations=5)
+        return Strang(space, medium, diffusion=Jacobi(5))
 
     run_with(space, jacobi(space, Medium(BEFORE)), u, CHANGE)
     halves(jacobi, v, space)

@@ -12,7 +12,8 @@ from carmodel.commands.compare import compare
 from carmodel.model import Medium
 from carmodel.models.polyakov import PRESETS
 from carmodel.results import RunDirectory
-from carmodel.solvers.diffusion import JacobiDiffusion, KrylovDiffusion
+from carmodel.solvers.diffusion import KrylovDiffusion
+from carmodel.solvers.jacobi import JacobiDiffusion
 from carmodel.spaces import BoxSpace
 from carmodel.spaces.mesh import MeshSpace, grid_mesh
 from carmodel.tools.errors import InputError, NumericsError
@@ -73,7 +74,7 @@ def test_sixty_jacobi_sweeps_leave_hypoxia_unsolved():
     space = BoxSpace((40, 40, 40), (1.0, 1.0, 1.0))
     u = tumour_ball(space)
     solved = u.copy()
-    JacobiDiffusion(space, Medium(P).numbers, names=FIELDS).solve(solved, DT)
+    JacobiDiffusion(space, FIELDS).solve(solved, DT, Medium(P))
     errors = dict(zip(FIELDS, largest_errors(space, u, solved, DT), strict=True))
     assert errors["H"] > 0.1, f"60 Jacobi sweeps: relative errors {errors}"
     assert errors["TA"] < 1e-7, f"60 Jacobi sweeps: relative errors {errors}"

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 
-from carmodel.integrators import Exponential, Imex, Strang
+from carmodel.integrators import Exponential, Imex, Patankar, Strang
 from carmodel.integrators.coupled import Coupled
 from carmodel.model import Medium
 from carmodel.models.polyakov import PRESETS
@@ -77,7 +77,7 @@ UNFINISHED = {
     "options for migration": (
         make_mesh,
         {"C_ksp_type": "none_such"},
-        lambda space: Strang(space, Medium(P), reaction="mprk22", taxis="upwind"),
+        lambda space: Strang(space, Medium(P), reactions=Patankar(), taxis="upwind"),
     ),
     "options of FiPy's systems": (make_mesh, {"A_ksp_type": "none_such"}, lambda space: Coupled(space, Medium(P))),
 }
