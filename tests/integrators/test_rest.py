@@ -19,7 +19,7 @@ BOX = ((7, 6, 5), (1.0, 0.8, 0.6))
 INTEGRATORS = {
     "imex": (lambda: BoxSpace(*BOX), lambda space, p: Imex(space, Medium(p), rtol=1e-10), 4.0),
     "exponential": (lambda: BoxSpace(*BOX), lambda space, p: Exponential(space, Medium(p), rtol=1e-10), 4.0),
-    "strang": (lambda: BoxSpace(*BOX), Strang, 0.5),
+    "strang": (lambda: BoxSpace(*BOX), lambda space, p: Strang(space, Medium(p)), 0.5),
     "coupled": (lambda: MeshSpace(grid_mesh(*BOX)), lambda space, p: Coupled(space, Medium(p), tolerance=1e-12), 4.0),
 }
 STATES = {

@@ -240,7 +240,7 @@ def test_what_cannot_be_read_or_written_is_told_in_one_line(paper_runs, tmp_path
     for name, text, told in (
         ("manifest.json", '{"status": "finished"}', "manifest.json: no grid"),
         ("run.toml", "title = ''", "run.toml: space: missing"),
-        ("series.csv", "t,dt\n0,0\n", "series.csv: no column mean_C"),
+        ("series.csv", "t,dt\n0,0\n", "series.csv: no column total_ of any field"),
         ("line.csv", "t,s\n", "line.csv: cannot be read as a table"),
     ):
         folder = shutil.copytree(paper_runs / "3.2-base", tmp_path / name / "3.2-base")

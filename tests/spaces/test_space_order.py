@@ -37,7 +37,7 @@ def end(kind, n, taxis):
         space = BoxSpace((n, 1, 1), (1.0, 1.0, 1.0))
     else:
         space = MeshSpace(fipy.Grid3D(dx=dx, dy=np.ones(1), dz=np.ones(1)))
-    integrator = (Strang if integrator_kind == "strang" else Coupled)(space, P, taxis=taxis)
+    integrator = (Strang if integrator_kind == "strang" else Coupled)(space, Medium(P), taxis=taxis)
     u = space.zeros(7)
     x = np.ravel(space.centres[0])
     for f in range(7):
