@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
 from .model import Entry, Model, Species, nothing
 from .models import DEFAULT, named
+from .runs import directory
 from .runs.volumes import Volumes, csv_files, csv_volumes, npz_volumes, saved_files, vtk_volumes
 from .scenario.reading import read, validated
 from .tools.csvfile import KINDS, read_columns
@@ -131,7 +132,7 @@ class _Told(dict[str, Any]):
 def is_run_directory(folder: Path) -> bool:
     """Whether a folder has a manifest.  Raises InputError where it cannot be looked into."""
     try:
-        return (folder / "manifest.json").is_file()
+        return (folder / directory.MANIFEST).is_file()
     except OSError as error:
         raise InputError(f"{folder}: cannot be read: {error.strerror}; accepted: a run directory") from None
 
@@ -150,7 +151,7 @@ class RunDirectory:
     @property
     def manifest(self) -> dict[str, Any]:
         """Versions, grid, wall times and counts of the run."""
-        file = self.folder / "manifest.json"
+        file = self.folder / directory.MANIFEST
         try:
             told = read_json(file)
             if not isinstance(told, dict):
@@ -167,7 +168,7 @@ class RunDirectory:
     @property
     def settings(self) -> dict[str, Any]:
         """The run file with every default, `run.toml`."""
-        file = self.folder / "run.toml"
+        file = self.folder / directory.RUN_FILE
         return validated(read(file) | {"model": self._model}, file).tables()
 
     @property
@@ -195,7 +196,7 @@ class RunDirectory:
     @cached_property
     def _package(self) -> _Package | None:
         """What the run's data package says of its model; None of a run that is older than that."""
-        file = self.folder / "datapackage.json"
+        file = self.folder / directory.DATA_PACKAGE
         if not os.path.lexists(file):
             return None
         try:
@@ -213,7 +214,7 @@ class RunDirectory:
         """The model as the run describes it, the paper's where it does not: readers need no model's file."""
         if (package := self._package) is None:
             return named(DEFAULT)
-        preset = read(self.folder / "run.toml").get("parameters", {}).get("preset", "")
+        preset = read(self.folder / directory.RUN_FILE).get("parameters", {}).get("preset", "")
         try:
             return package.described(preset)
         except (TypeError, ValueError) as error:
@@ -226,7 +227,7 @@ class RunDirectory:
         status, process, host = str(manifest["status"]), manifest.get("pid"), manifest.get("host")
         if status != "running":
             return status
-        running = is_held(self.folder / "run.toml")
+        running = is_held(self.folder / directory.RUN_FILE)
         if running is None:  # without locks only the process itself can be looked for, and only from its machine
             running = host != os.uname().nodename or _is_alive(process)
         return status if running else f"killed: process {process} on {host} is gone, last update {manifest['updated']}"
@@ -235,19 +236,19 @@ class RunDirectory:
     def cut_off(self) -> list[str]:
         """What is not whole, a line each: `series` and `line` leave the end of such a table out."""
         found = []
-        for name in ("series.csv", "line.csv"):
+        for name in (directory.SERIES, directory.LINE):
             with suppress(OSError, ValueError), open_regular(self.folder / name, TABLE_BYTES) as file:
                 if file.seek(0, os.SEEK_END) and file.seek(-1, os.SEEK_END) and file.read(1) != b"\n":
                     found.append(f"{name}: its last row is incomplete and left out")
         with suppress(InputError):
-            counts = np.unique(read_columns(self.folder / "line.csv", "t", of_run=True)["t"], return_counts=True)[1]
+            counts = np.unique(read_columns(self.folder / directory.LINE, "t", of_run=True)["t"], return_counts=True)[1]
             if counts[-1] < counts[0]:
                 found.append(f"line.csv: the last time has {counts[-1]} of {counts[0]} points and is left out")
         return found + self._missing_volumes()
 
     def _missing_volumes(self) -> list[str]:
         """Volumes that `fields.pvd` names and that are not there."""
-        if not os.path.isfile(index := self.folder / "fields.pvd"):
+        if not os.path.isfile(index := self.folder / directory.VOLUMES):
             return []
         files = saved_files(index)[1]
         missing = [file for file in files if not os.path.isfile(file)]
@@ -256,7 +257,7 @@ class RunDirectory:
     @property
     def series(self) -> dict[str, Array]:
         """Columns of `series.csv` by name: t, dt, mean_C, min_C, max_C, total_C, clamped_C, ..."""
-        file = self.folder / "series.csv"
+        file = self.folder / directory.SERIES
         columns = read_columns(file, "t", "dt", of_run=True)
         names = {name.partition("_")[2] for name in columns if name.startswith(tuple(f"{kind}_" for kind in KINDS))}
         missing = [f"{kind}_{name}" for name in sorted(names) for kind in KINDS if f"{kind}_{name}" not in columns]
@@ -272,7 +273,7 @@ class RunDirectory:
     @property
     def line(self) -> dict[str, Array]:
         """Columns of `line.csv`: t has shape (times,), s (cells,), the fields C, E, ... (times, cells)."""
-        columns = read_columns(self.folder / "line.csv", "t", "s", *self.names, of_run=True)
+        columns = read_columns(self.folder / directory.LINE, "t", "s", *self.names, of_run=True)
         times, first, counts = np.unique(columns["t"], return_index=True, return_counts=True)
         if len(counts) > 1 and counts[-1] < counts[0]:  # the run ended within the last one
             columns = {name: values[: first[-1]] for name, values in columns.items()}
@@ -289,7 +290,7 @@ class RunDirectory:
     def whole_series(self) -> dict[str, Array]:
         """`series` of a finished run.  Raises InputError where some of it is cut off."""
         series = self.series
-        self._check_whole("series.csv", series)
+        self._check_whole(directory.SERIES, series)
         return series
 
     @property
@@ -298,9 +299,9 @@ class RunDirectory:
         line = self.line
         if self.manifest["grid"]["kind"] == "mesh":
             inside = ~np.isnan([line[field] for field in self.names]).all(axis=(0, 1))
-            self._check_whole("line.csv", line | {field: line[field][:, inside] for field in self.names})
+            self._check_whole(directory.LINE, line | {field: line[field][:, inside] for field in self.names})
         else:
-            self._check_whole("line.csv", line)
+            self._check_whole(directory.LINE, line)
         return line
 
     def _check_whole(self, name: str, columns: dict[str, Array]) -> None:
@@ -316,8 +317,10 @@ class RunDirectory:
     @property
     def volumes(self) -> Volumes:
         """The saved volumes: VTK, or the CSV files of a run that wrote no VTK."""
-        index = self.folder / "fields.pvd"
-        return vtk_volumes(index) if os.path.isfile(index) else csv_volumes(csv_files(self.folder / "csv"))
+        index = self.folder / directory.VOLUMES
+        if os.path.isfile(index):
+            return vtk_volumes(index)
+        return csv_volumes(csv_files(self.folder / directory.CSV_FOLDER))
 
 
 def _is_alive(process: object) -> bool:

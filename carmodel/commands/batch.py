@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from ..results import RunDirectory, is_run_directory
-from ..runs.directory import OUTPUTS
+from ..runs.directory import OUTPUTS, RUN_FILE
 from ..scenario.reading import load
 from ..scenario.scenario import Scenario
 from ..tools.errors import InputError, NumericsError
@@ -77,12 +77,12 @@ def _is_there(out: Path, scenario: Scenario) -> bool:
         f"{out}: holds another run ({{}}); accepted: this run's directory, or none: move it or choose another folder"
     )
     with _refusing("read", out):
-        if not (out / "run.toml").exists():
+        if not (out / RUN_FILE).exists():
             if held := [name for name in OUTPUTS if os.path.lexists(out / name)]:
                 raise InputError(refusal.format(held[0]))
             return False
     try:
-        other = load(out / "run.toml").tables()
+        other = load(out / RUN_FILE).tables()
     except InputError:
         raise InputError(refusal.format("run.toml cannot be read")) from None
     if difference := _difference(other, scenario.tables()):

@@ -7,18 +7,16 @@ from pathlib import Path
 from ..scenario.scenario import Scenario
 from ..tools.errors import InputError
 
+RUN_FILE = "run.toml"
+MANIFEST = "manifest.json"
+DATA_PACKAGE = "datapackage.json"
+SERIES = "series.csv"
+LINE = "line.csv"
+VOLUMES, VOLUMES_FOLDER = "fields.pvd", "fields"
+CSV_FOLDER = "csv"
+
 #: What a run writes; a folder that holds any of these holds another run.
-OUTPUTS = (
-    "run.toml",
-    "manifest.json",
-    "datapackage.json",
-    "series.csv",
-    "line.csv",
-    "fields.pvd",
-    "fields",
-    "csv",
-    "checkpoints",
-)
+OUTPUTS = (RUN_FILE, MANIFEST, DATA_PACKAGE, SERIES, LINE, VOLUMES, VOLUMES_FOLDER, CSV_FOLDER, "checkpoints")
 
 
 def prepare(out: Path, said: str, scenario: Scenario) -> None:
@@ -26,7 +24,7 @@ def prepare(out: Path, said: str, scenario: Scenario) -> None:
 
     Raises InputError when it holds another run or cannot be written.
     """
-    file = out / "run.toml"
+    file = out / RUN_FILE
     try:
         if held := [name for name in OUTPUTS if os.path.lexists(out / name)]:
             raise InputError(f"{said}: holds another run ({held[0]}); accepted: a new or empty folder")

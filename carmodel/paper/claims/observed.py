@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ... import FIELDS
 from ...models.polyakov import Fields, Parameters, chi_C
 from ...results import RunDirectory
+from ...runs.directory import RUN_FILE
 from ...runs.volumes import BoxCells, Volumes
 from ...scenario.reading import load
 from ...scenario.scenario import Scenario
@@ -39,7 +40,7 @@ class ObservedRun:
     @cached_property
     def scenario(self) -> Scenario:
         """What was run."""
-        return load(self.folder / "run.toml")
+        return load(self.folder / RUN_FILE)
 
     @cached_property
     def parameters(self) -> Parameters:

@@ -7,9 +7,8 @@ from typing import Any
 from ...scenario.scenario import Scenario
 from ...scenario.units import integral_unit
 from ...tools.files import replacing
+from ..directory import DATA_PACKAGE
 from ..simulation import Observer, Simulation
-
-NAME = "datapackage.json"
 
 _KINDS = {
     "mean": "mean over the domain",
@@ -24,7 +23,7 @@ class DataPackage(Observer):
     """Written on rank 0 at the start.  The tables stay plain: a header and numbers."""
 
     def __init__(self, folder: Path, scenario: Scenario) -> None:
-        self._path, self._content = folder / NAME, content(scenario)
+        self._path, self._content = folder / DATA_PACKAGE, content(scenario)
 
     def start(self, run: Simulation) -> None:
         """Write it."""

@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 
 from ...scenario.choices import Line
 from ...spaces import BoxSpace
+from ..directory import LINE
 from ..simulation import Observer, Simulation
 from .table import TableFile
 
@@ -30,7 +31,7 @@ class LineProfile(Observer):
     """
 
     def __init__(self, folder: Path, line: Line) -> None:
-        self._path, self._line = folder / "line.csv", line
+        self._path, self._line = folder / LINE, line
         self._file: TableFile | None = None
         self._sampler: BoxLine | MeshLine
 

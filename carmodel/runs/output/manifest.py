@@ -20,12 +20,9 @@ from ...tools.files import replacing
 from ...tools.locks import hold
 from ...tools.petsc import PETSc
 from ...tools.threads import thread_count
+from ..directory import MANIFEST, RUN_FILE
 from ..simulation import Observer, Simulation
 from .clamping import remarks
-
-NAME = "manifest.json"
-#: The file beside it that is locked while a run lasts: unlike the manifest it is never replaced.
-RUN_FILE = "run.toml"
 
 #: Bytes that the manifest of a run under way keeps free at its end, and those that a file system gives at a time.
 ROOM, BLOCK = 4096, 4096
@@ -39,13 +36,14 @@ class Manifest(Observer):
     """
 
     def __init__(self, folder: Path, began: float) -> None:
-        self._path, self._began = folder / NAME, began
+        self._path, self._began = folder / MANIFEST, began
         self._fixed: dict[str, Any] = {}
         self._lock: int | None = None
 
     def start(self, run: Simulation) -> None:
         """Collect what does not change."""
         if run.space.comm.rank == 0:
+            # Unlike the manifest the run file is never replaced.
             self._lock = hold(self._path.with_name(RUN_FILE))
             self._fixed = _origin(run)
             self._write(run, "running")

@@ -6,9 +6,9 @@ import numpy as np
 
 from ...spaces import BoxSpace
 from ...tools.files import replacing
+from ..directory import CSV_FOLDER
 from ..simulation import Observer, Simulation
 
-FOLDER = "csv"
 COLUMNS = ("t", "i", "j", "k", "x", "y", "z")
 
 
@@ -16,7 +16,7 @@ class PublishedCsv(Observer):
     """Rank 0 gathers the box and writes it: for comparison with the published program, not for large grids."""
 
     def __init__(self, folder: Path, space: BoxSpace) -> None:
-        self._folder, self._space = folder / FOLDER, space
+        self._folder, self._space = folder / CSV_FOLDER, space
 
     def output(self, run: Simulation) -> None:
         """Write this time's file; collective."""

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ...tools.csvfile import KINDS
+from ..directory import SERIES
 from ..simulation import Observer, Simulation
 from .table import TableFile
 
@@ -11,7 +12,7 @@ class Series(Observer):
     """Writes `series.csv` on rank 0; flushed at every output, so that a running job can be watched."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / "series.csv"
+        self._path = folder / SERIES
         self._file: TableFile | None = None
 
     def start(self, run: Simulation) -> None:

@@ -19,10 +19,8 @@ from vtkmodules.vtkIOXML import vtkXMLImageDataWriter, vtkXMLUnstructuredGridWri
 from ...spaces import BoxSpace, Space
 from ...tools.files import replacing
 from ...tools.vtkreader import complaints
+from ..directory import VOLUMES, VOLUMES_FOLDER
 from ..simulation import Observer, Simulation
-
-FOLDER = "fields"
-INDEX = "fields.pvd"
 
 
 class VtkVolumes(Observer):
@@ -38,7 +36,7 @@ class VtkVolumes(Observer):
 
     def output(self, run: Simulation) -> None:
         """Write this time's volume; collective."""
-        space, name = run.space, f"{FOLDER}/t{run.outputs:05d}"
+        space, name = run.space, f"{VOLUMES_FOLDER}/t{run.outputs:05d}"
         suffix = "vti" if isinstance(space, BoxSpace) else "vtu"
         if space.comm.rank == 0:
             self._make_folder()
@@ -68,7 +66,7 @@ class VtkVolumes(Observer):
     def _make_folder(self) -> None:
         """For the first volume only: where earlier ones are gone, going on would leave an index of missing files."""
         if not self._written:
-            (self._folder / FOLDER).mkdir(exist_ok=True)
+            (self._folder / VOLUMES_FOLDER).mkdir(exist_ok=True)
         elif not (last := self._folder / self._written[-1][1]).exists():
             raise FileNotFoundError(errno.ENOENT, "was removed while the run lasted", str(last))
 
@@ -81,7 +79,7 @@ class VtkVolumes(Observer):
 
     def _write_index(self) -> None:
         lines = "".join(f'    <DataSet timestep="{t!r}" file={quoteattr(name)}/>\n' for t, name in self._written)
-        with replacing(self._folder / INDEX) as new:
+        with replacing(self._folder / VOLUMES) as new:
             new.write(_xml("Collection", f"  <Collection>\n{lines}  </Collection>\n").encode("ascii"))
 
 
