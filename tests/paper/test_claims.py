@@ -10,7 +10,7 @@ import pyvista
 from scipy.integrate import trapezoid
 from scipy.stats import spearmanr
 
-from carmodel import FIELDS, integrators
+from carmodel import FIELDS
 from carmodel.commands.run import launch
 from carmodel.model import Medium
 from carmodel.models.polyakov import PRESETS
@@ -18,6 +18,7 @@ from carmodel.paper.claims import SECTIONS, ObservedRun, as_json, experiments, f
 from carmodel.paper.claims.infiltration import invasion_rate
 from carmodel.paper.claims.signal import Signal
 from carmodel.paper.claims.statement import Condition
+from carmodel.runs import assembly
 from carmodel.runs.volumes import BoxCells
 from carmodel.theory.ode import jacobian, solve
 from carmodel.tools.errors import InputError
@@ -275,13 +276,13 @@ def test_figure_7_on_a_coarse_grid(figure_7):
 
 def test_flipped_chemotaxis_is_caught(infiltration, tmp_path, monkeypatch):
     """Away from the tumour, C comes to its centre later than by diffusion alone."""
-    right = integrators.Exponential
+    right = assembly.Exponential
 
     def flipped(space, medium, **more):
         p = medium.parameters
         return right(space, Medium(p._replace(chi_0=-p.chi_0)), **more)
 
-    monkeypatch.setattr(integrators, "Exponential", flipped)
+    monkeypatch.setattr(assembly, "Exponential", flipped)
     runs = infiltration | simulate(tmp_path, "3.2", ["3.2-base"])
     assert failing("3.2", runs) >= {"3.2-04"}
     assert verdict("3.2-04", runs).conditions[0].value < -0.1

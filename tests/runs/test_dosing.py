@@ -293,14 +293,14 @@ def test_strang_goes_on_as_a_new_run_would(kind, masked):
 def test_strang_keeps_its_solvers_where_no_diffusivity_changes():
     space = BoxSpace((5, 4, 3), (1.0, 1.0, 1.0))
     integrator, u = Strang(space, Medium(P)), smooth_state(space)
-    solvers = integrator.diffusion
+    solvers = integrator.diffusion_step
     integrator.step(u, 0.1)
     integrator.restart(Medium(P._replace(nu=0.0)))
-    assert integrator.diffusion is solvers
+    assert integrator.diffusion_step is solvers
     before = solvers.iterations.copy()
     assert before.any()
     integrator.restart(Medium(P._replace(nu=0.0, D_H=0.1)))
-    assert integrator.diffusion is not solvers
+    assert integrator.diffusion_step is not solvers
     assert integrator.figures()["linear_iterations"] == dict(zip(FIELDS, before.tolist(), strict=True))
     integrator.step(u, 0.1)
     assert set(integrator.figures()["linear_solvers"]) == set(FIELDS)
