@@ -108,6 +108,10 @@ class Model:
     units: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.Parameters in MODELS:
+            raise ValueError(f"model {self.name}: its Parameters are those of model {MODELS[self.Parameters].name}")
+        for kind in (self.Fields, self.Parameters):
+            _set_apart(kind)
         MODELS[self.Parameters] = self
 
     @cached_property
@@ -178,6 +182,19 @@ def overflow(*sets: Any) -> InputError:
 
 #: Models by the type of their parameters.
 MODELS: dict[type, Model] = {}
+
+#: Classes that `_set_apart` has renamed.
+_APART: set[type] = set()
+
+
+def _set_apart(kind: type) -> None:
+    """Rename a class of named tuples, for numba takes two whose names and items' names are the same for one.
+
+    It would run one model's code for another: for a file's new version that of the old one.
+    """
+    if hasattr(kind, "_fields") and kind not in _APART:
+        _APART.add(kind)
+        kind.__name__ = f"{kind.__name__}_{len(_APART)}"
 
 
 def model_of(p: Any) -> Model:

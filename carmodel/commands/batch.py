@@ -16,6 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from ..models import searched, source
 from ..results import RunDirectory, is_run_directory
 from ..runs.directory import OUTPUTS, RUN_FILE
 from ..scenario.reading import load
@@ -90,6 +91,9 @@ def _is_there(out: Path, scenario: Scenario) -> bool:
     if not is_run_directory(out):
         return False
     run = RunDirectory(out)
+    file, digest = source(scenario.model), run.manifest.get("model", {}).get("sha256")
+    if file and digest and file.sha256 != digest:
+        raise InputError(refusal.format(f"another version of {file.file}"))
     if run.status == "running":
         raise InputError(f"{out}: is being made by process {run.manifest.get('pid')}; accepted: when that has ended")
     return run.status == "finished"
@@ -163,6 +167,7 @@ class Batch:
     def __init__(self, runs: Mapping[str, Scenario], folder: Path, scratch: Path, quiet: bool) -> None:
         self._waiting = list(runs.items())
         self._count, self._folder, self._scratch, self._quiet = len(runs), folder, scratch, quiet
+        self._models = [f"--models={folder}" for folder in searched()]
         self._running: list[Job] = []
         self._done = 0
         self._failed: dict[str, str] = {}
@@ -199,7 +204,7 @@ class Batch:
         out, complaints = self._folder / name, file.with_suffix(".txt")
         with complaints.open("wb") as stream:
             process = subprocess.Popen(
-                [*_COMMAND, str(file), "--out", str(out), "--quiet"],
+                [*_COMMAND, str(file), *self._models, "--out", str(out), "--quiet"],
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=stream,

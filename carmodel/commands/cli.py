@@ -29,9 +29,24 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Replace a key, as in space.cells=[20,20,20]."),
 ]
+Models = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="FOLDER",
+        callback=lambda ctx, folders: _search(ctx, folders or ()),
+        help="Look models up there, too; may be given again.",
+    ),
+]
 Jobs = Annotated[
     int | None, typer.Option(metavar="N", min=1, help="Runs at a time, one core each; as many as cores unless given.")
 ]
+
+
+def _search(ctx: typer.Context, folders: Iterable[Path]) -> None:
+    """Look models up in these folders until the command ends."""
+    from ..models import searching
+
+    ctx.with_resource(searching(folders))
 
 
 def _version(wanted: bool) -> None:
@@ -57,6 +72,7 @@ def run(
         str | None, typer.Option(metavar="DIR", help="Run directory; results/NAME-OF-FILE unless given.")
     ] = None,
     overrides: Overrides = None,
+    models: Models = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no summary.")] = False,
 ) -> None:
     """Simulate; alone or under mpirun."""
@@ -75,6 +91,7 @@ def sweep(
         str | None, typer.Option(metavar="DIR", help="Folder of the run directories; results unless given.")
     ] = None,
     overrides: Overrides = None,
+    models: Models = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
 ) -> None:
     """Simulate all runs of a file with a table [sweep], each in a process of its own."""
@@ -94,7 +111,7 @@ def sweep(
 
 
 @app.command()
-def check(file: RunFile, overrides: Overrides = None) -> None:
+def check(file: RunFile, overrides: Overrides = None, models: Models = None) -> None:
     """Validate a run file and print it with every default, or the axes and runs of a sweep; run nothing."""
     from ..runs.footprint import cells_of, check_fits, memory_comment
     from ..runs.images import check_files
@@ -165,6 +182,7 @@ def steady(
         Path | None, typer.Argument(metavar="[FILE]", help="Run file (TOML); the normalised set on 1 cm unless given.")
     ] = None,
     overrides: Overrides = None,
+    models: Models = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False,
 ) -> None:
     """Section 2.2: steady states, spectra, propositions, and stability with diffusion and taxis."""

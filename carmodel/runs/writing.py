@@ -34,7 +34,7 @@ class DirectoryWriter:
         scenario, comm = assembly.scenario, assembly.space.comm
         together(comm, lambda: prepare(out, said, scenario) if comm.rank == 0 else None)
         self._out = out
-        self._manifest = Manifest(out, began)
+        self._manifest = Manifest(out, began, scenario.model)
         #: Told of the run, the manifest last: it says how the others fared.
         self.observers: list[Observer] = [
             DataPackage(out, scenario),

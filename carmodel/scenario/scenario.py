@@ -10,26 +10,26 @@ from pydantic import BeforeValidator, Field, InstanceOf, ModelWrapValidatorHandl
 from pydantic_core import PydanticCustomError
 
 from ..model import Model
-from ..models import DEFAULT, NAMES, named
+from ..models import DEFAULT, named
+from ..tools.errors import InputError
 from .choices import IntegratorChoices, Output, Time
 from .fields import Infusion, Initial, with_usual_shapes
 from .parameters import Intervention, ParametersTable
 from .space import SpaceTable
-from .tables import Table, one_of, reading_for
+from .tables import Table, reading_for
 
 #: Infusions of a run, and interventions: the resolved run file must be one that can be read.
 MOST_EVENTS = 5_000
 
 
-def _found(model: object) -> Model:
+def _found(model: Any) -> Model:
     """A model, or the one of that name."""
     if isinstance(model, Model):
         return model
     try:
-        return named(str(model))
-    except KeyError:
-        text = f"model = {model!r}; accepted: {one_of(NAMES)}"
-        raise PydanticCustomError("unknown_key", "{text}", {"text": text}) from None
+        return named(model)
+    except InputError as error:
+        raise PydanticCustomError("unknown_key", "{text}", {"text": str(error)}) from None
 
 
 ModelByName = Annotated[InstanceOf[Model], BeforeValidator(_found), PlainSerializer(lambda model: model.name)]

@@ -5,6 +5,7 @@ Loading from it is running code: the folder is the user's own, and nobody else c
 
 import functools
 import hashlib
+import itertools
 import os
 import stat
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numba
+from numba.core.bytecode import FunctionIdentity
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile, UserProvidedCacheLocator
 
 from .environment import launched_rank
@@ -22,14 +24,13 @@ from .messages import one_line
 
 _PACKAGE = Path(__file__).parents[1]
 
-#: Every module that holds compiled code, and how it is kept.
+#: Every module that holds compiled code, and how it is kept; all models that come with carmodel among them.
 _COMPILED = (
     "tools/codecache.py",
     "tools/compiled.py",
     "model.py",
     "tuples.py",
-    "models/polyakov.py",
-    "models/dual_target.py",
+    *sorted(f"models/{file.name}" for file in (_PACKAGE / "models").glob("[!_]*.py")),
     "spaces/fluxes.py",
     "spaces/reactions.py",
     "spaces/stencils.py",
@@ -38,6 +39,11 @@ _COMPILED = (
     "solvers/patankar.py",
     "solvers/phi.py",
 )
+
+# Numba counts what it compiles; functions of one name, and of types whose names are the same, differ in that number
+# alone.  Code that several processes have kept meets in a later one, where the first of two with the same number would
+# stand for both, whichever model they were compiled for.  So each process counts from a place of its own.
+FunctionIdentity._unique_ids = itertools.count(int.from_bytes(os.urandom(7)))
 
 
 @functools.cache
@@ -151,6 +157,66 @@ class _Implementation(CompileResultCacheImpl):
     _locator_classes = [_Locator]  # noqa: RUF012
 
 
+class _Places:
+    """The files of one function: code for types of other modules than carmodel's is in a folder of its own.
+
+    An index holds the types, and a process that cannot import them could not read it.
+    """
+
+    def __init__(self, folder: str, *about: Any) -> None:
+        self._folder, self._about = folder, about
+        self._files: dict[str, _Files] = {}
+
+    def load(self, key: tuple[Any, ...]) -> Any:
+        """What was kept for a signature, the key's first item, or None."""
+        place = _place(key[0])
+        return None if place is None else self._files_in(place).load(key)
+
+    def save(self, key: tuple[Any, ...], data: Any) -> None:
+        """Keep the code for a signature."""
+        if (place := _place(key[0])) is not None:
+            os.makedirs(os.path.join(self._folder, place), exist_ok=True)
+            self._files_in(place).save(key, data)
+
+    def _files_in(self, place: str) -> _Files:
+        if place not in self._files:
+            self._files[place] = _Files(os.path.join(self._folder, place), *self._about)
+        return self._files[place]
+
+
+def _place(signature: Any) -> str | None:
+    """Of code for a signature, below the function's folder; None: nobody else has its types.
+
+    It holds a checksum of the source of each module: where that changes, what a kernel calls may have changed.
+    """
+    package = __name__.partition(".")[0]
+    modules = sorted({kind.__module__ for kind in _classes(signature)})
+    places = [_own_folder(name) for name in modules if name.partition(".")[0] != package]
+    return None if None in places else os.path.join("", *filter(None, places))
+
+
+def _classes(kinds: Any) -> Iterator[type]:
+    """The classes of all named tuples in a signature."""
+    if isinstance(kinds, tuple | list):
+        for kind in kinds:
+            yield from _classes(kind)
+        return
+    if named := getattr(kinds, "instance_class", None):
+        yield named
+    yield from _classes([*getattr(kinds, "types", ()), *filter(None, [getattr(kinds, "dtype", None)])])
+
+
+@functools.cache
+def _own_folder(module: str) -> str | None:
+    """Named after a module and its source; None where it has no source that can be read again: a notebook."""
+    spec: Any = getattr(sys.modules[module], "__spec__", None)
+    try:
+        source = spec.loader.get_data(spec.origin)
+    except (AttributeError, OSError, TypeError):
+        return None
+    return f"{module}-{hashlib.sha256(source).hexdigest()[:16]}"
+
+
 class CodeCache(FunctionCache):
     """Compiled code of a function as numba loads and saves it; neither raises."""
 
@@ -158,7 +224,7 @@ class CodeCache(FunctionCache):
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
-        self._cache_file = _Files(self._cache_path, self._impl.filename_base, self._impl.locator.get_source_stamp())
+        self._cache_file = _Places(self._cache_path, self._impl.filename_base, self._impl.locator.get_source_stamp())
 
     def load_overload(self, signature: Any, context: Any) -> Any:
         """The code for a signature, or None."""

@@ -11,8 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-#: Largest sizes: a run file with its bases; a manifest or verdicts; an index of volumes.
-RUN_FILE_BYTES, JSON_BYTES, INDEX_BYTES = 2_000_000, 16_000_000, 16_000_000
+#: Largest sizes: a run file with its bases; a model; a manifest or verdicts; an index of volumes.
+RUN_FILE_BYTES, MODEL_BYTES, JSON_BYTES, INDEX_BYTES = 2_000_000, 1_000_000, 16_000_000, 16_000_000
 
 #: Largest sizes: a table in CSV; a mesh; a volume; a line of text.
 TABLE_BYTES, MESH_BYTES, VOLUME_BYTES, LINE_CHARACTERS = 8_000_000_000, 8_000_000_000, 200_000_000_000, 1_000_000

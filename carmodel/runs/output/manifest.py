@@ -15,6 +15,8 @@ import petsc4py
 from mpi4py import MPI
 
 from ... import __version__
+from ...model import Model
+from ...models import source
 from ...spaces import BoxSpace, Space
 from ...tools.files import replacing
 from ...tools.locks import hold
@@ -35,8 +37,8 @@ class Manifest(Observer):
     killed.  A rank that is alone with an error calls `give_up`: rank 0 does not know of it.
     """
 
-    def __init__(self, folder: Path, began: float) -> None:
-        self._path, self._began = folder / MANIFEST, began
+    def __init__(self, folder: Path, began: float, model: Model) -> None:
+        self._path, self._began, self._model = folder / MANIFEST, began, model
         self._fixed: dict[str, Any] = {}
         self._lock: int | None = None
 
@@ -45,7 +47,7 @@ class Manifest(Observer):
         if run.space.comm.rank == 0:
             # Unlike the manifest the run file is never replaced.
             self._lock = hold(self._path.with_name(RUN_FILE))
-            self._fixed = _origin(run)
+            self._fixed = _origin(run) | {"model": _declared(self._model)}
             self._write(run, "running")
 
     def saved(self, run: Simulation) -> None:
@@ -109,6 +111,12 @@ class Manifest(Observer):
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _declared(model: Model) -> dict[str, str]:
+    """The model's name and the SHA-256 of the file that declares it, which a notebook has not."""
+    file = source(model)
+    return {"name": model.name} | ({"sha256": file.sha256} if file else {})
 
 
 def _origin(run: Simulation) -> dict[str, Any]:
