@@ -100,7 +100,7 @@ def named(name: str, more: Iterable[str | Path] = ()) -> Model:
     Raises InputError where there is no such model, more than one, or a wrong one.
     """
     if not (isinstance(name, str) and _NAME.fullmatch(name)):
-        raise InputError(f"model = {name!r}; accepted: {', '.join(found_names())}")
+        raise _unknown(name)
     with searching(more):
         files = [folder / f"{name}.py" for folder in folders()]
         files = [file for file in files if os.path.lexists(file)]
@@ -113,12 +113,17 @@ def named(name: str, more: Iterable[str | Path] = ()) -> Model:
             for folder in folders():
                 if not folder.is_dir():
                     raise InputError(f"{VARIABLE}: {folder}: is no folder; accepted: folders with models' files")
-            raise InputError(f"model = {name!r}; accepted: {', '.join(found_names())}")
+            raise _unknown(name)
     if len({os.path.realpath(file) for file in files}) > 1:
         raise InputError(f"model = {name!r}: {files[0]} and {files[1]}; accepted: one file of that name")
     if _loading.get():
         raise InputError(f"model = {name!r} inside of a model's file; accepted there: {', '.join(NAMES)}")
     return _loaded(name, files[0])
+
+
+def _unknown(name: object) -> InputError:
+    names = ", ".join(map(repr, found_names()))
+    return InputError(f"model = {name!r}; accepted: {names}, or the name of a file in a folder of --models")
 
 
 def sound(model: Model) -> Model:

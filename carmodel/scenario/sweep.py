@@ -3,7 +3,7 @@
 Each entry of the table is an axis, and the runs are all combinations of one value of each:
 
 - a key and a list, `"initial.tumour.negative_fraction" = [0.0, 0.2]`: the values of that key;
-- a name and a table, `regime = { base = {}, fast = { parameters = { r_T = 0.2 } } }`: cases, pieces of a run file.
+- a name and a table, `regime = { base = {}, fast = { parameters = { NAME = 0.2 } } }`: cases, pieces of a run file.
 
 `--set` and the axes in their order make one change, in which the last that gives a key counts and nothing else is lost.
 All of it lies on top of the file, as `--set` alone does.

@@ -9,7 +9,7 @@ What FiPy 4.0 does that the equations depend on:
   between the centres misses the face's centre the result depends on which cell comes first, hence on the partition:
   `FaceMean` weighs by both.
 - The weights of a convection term come from the diffusion term of the same equation; alone, it would be upwind.  They
-  are made once: they follow S and A, but would not follow a D_C that changes in time.
+  are made once: they follow the fields, but would not follow a diffusivity that changes in time.
 """
 
 from functools import reduce
@@ -34,7 +34,8 @@ TAXIS_TERMS = {
     "scharfetter-gummel": fipy.ExponentialConvectionTerm,
 }
 
-#: Least D_C of a face, in cm^2/day: FiPy's Peclet number of a face without flow and diffusion would be 0/0.
+#: Least diffusivity of a face that taxis crosses, in cm^2/day: FiPy's Peclet number of a face without flow and
+#: diffusion would be 0/0.
 LEAST_FACE_DIFFUSIVITY = 1e-30
 
 

@@ -5,11 +5,12 @@ MPRK22(alpha) of Kopecz and Meister (2018), doi 10.1016/j.apnum.2017.09.004.  It
 multiplied by the new value over the predicted one of the field that loses, so that each stage is a linear system with
 a non-negative inverse.
 
-Eqs (1)-(7) are not conservative.  Of the ways to split them, this one weights what is exchanged (C and E by exhaustion
-and recovery, TA and TB by antigen switching) alike where it leaves and where it arrives: as many cells arrive as leave,
-however long the step.  It costs a closed 2 x 2 system for each pair.  With all production taken as it comes, each field
-would have an equation of its own, but in a long step E would gain more cells than C has.  Sources are explicit, sinks
-weighted, as the rest terms of Torlo, Oeffner and Ranocha (arXiv 2108.07347).
+The rates of a model need not be conservative.  Of the ways to split them, this one weights what passes between two
+fields (`Model.passes`: exhaustion, antigen switching) alike where it leaves and where it arrives: as many cells arrive
+as leave, however long the step.  It costs a small linear system for each group of such fields.  With all production
+taken as it comes, each field would have an equation of its own, but in a long step exhausted cells would become more
+than there were functional ones.  Sources are explicit, sinks weighted, as the rest terms of Torlo, Oeffner and Ranocha
+(arXiv 2108.07347).
 
 Fields that are exactly zero: with losses written L u no stage divides by u, and the weight of the old loss in the final
 stage, L(u) u / u_predicted, is zero where u is, whatever was predicted.  For alpha = 1 no small constant is needed; for

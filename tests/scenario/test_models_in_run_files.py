@@ -102,7 +102,7 @@ def test_any_diffusivity_may_vary_by_cell(carmodel, write, tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "complaint"),
     [
-        (["model=nosuch"], "model = 'nosuch'; accepted: 'dual_target' or 'polyakov'"),
+        (["model=nosuch"], "model = 'nosuch'; accepted: 'dual_target', 'polyakov', or the name"),
         (["model=../polyakov"], "model = '../polyakov'; accepted:"),
         (["model=carmodel.models.polyakov"], "model = 'carmodel.models.polyakov'; accepted:"),
         (["model=/tmp/polyakov.py"], "model = '/tmp/polyakov.py'; accepted:"),
