@@ -144,7 +144,7 @@ def search(iterations: int, wide: int) -> str:
     diffusion, _, seen = optimised(_by_diffusion, 1, iterations)
     taxis, best, seen_taxis = optimised(_by_taxis, 2, iterations)
     state = _stable_coexistence(best)
-    threshold = taxis_threshold(state, best) if state is not None else None
+    threshold = taxis_threshold(state, best, "chi_0") if state is not None else None
     assert threshold is not None
     largest = ASSUMED_FACTOR * NORMAL.chi_0
     rng = np.random.default_rng(3)

@@ -308,9 +308,9 @@ def space(n: int) -> Finding:
     stable = [(p, s) for p, found in coexisting(n) for s in found.states if growth_rate(jacobian(s.state, p)) < 0.0]
     diffusion = sum(leading(s.state, p._replace(chi_0=0.0), k2)[0].max() > 0.0 for p, s in stable)
     own = sum(leading(s.state, p, k2)[0].max() > 0.0 for p, s in stable)
-    thresholds = [(t[0], p) for p, s in stable if (t := taxis_threshold(s.state, p))]
+    thresholds = [(t[0], p) for p, s in stable if (t := taxis_threshold(s.state, p, "chi_0"))]
     least = min(thresholds, key=lambda pair: pair[0])
-    normal = taxis_threshold(coexistence(P).states[0].state, P)
+    normal = taxis_threshold(coexistence(P).states[0].state, P, "chi_0")
     driven = coexistence(TAXIS_DRIVEN).states[0].state
     growth, frequency = leading(driven, TAXIS_DRIVEN, k2)
     assert normal is not None

@@ -80,7 +80,7 @@ def _analysis(p: Parameters, cells: Sequence[int] | None, lengths: Sequence[floa
                 "growth": candidate.growth,
                 "admissible": candidate.admissible,
                 "steady": not candidate.reason,
-                "state": as_fields(candidate.state) if candidate.admissible else None,
+                "state": as_fields(candidate.state, p) if candidate.admissible else None,
                 "residual": candidate.residual if candidate.admissible else None,
                 "reason": candidate.reason,
             }
@@ -103,11 +103,11 @@ def _analysis(p: Parameters, cells: Sequence[int] | None, lengths: Sequence[floa
 def _state(state: SteadyState, p: Parameters, cells: Sequence[int] | None, lengths: Sequence[float] | None) -> Data:
     J = jacobian(state.state, p)
     growth = growth_rate(J)
-    anywhere = taxis_threshold(state.state, p) if growth < 0.0 and state.state[0] > 0.0 else None
+    anywhere = taxis_threshold(state.state, p, "chi_0") if growth < 0.0 and state.state[0] > 0.0 else None
     return {
         "kind": state.kind,
         "phenotype": state.phenotype,
-        "state": as_fields(state.state),
+        "state": as_fields(state.state, p),
         "residual": residual(state.state, p),
         "verdict": verdict(growth, J),
         "growth": growth,
@@ -151,7 +151,7 @@ def _dispersion(
         "wavenumbers": int(found.k2.size),
         "spatially_unstable": found.spatially_unstable,
         "taxis_threshold": _threshold(
-            taxis_threshold_at(state.state, p, found.k2, at_least=anywhere[0]) if anywhere else None
+            taxis_threshold_at(state.state, p, "chi_0", found.k2, at_least=anywhere[0]) if anywhere else None
         ),
     }
 

@@ -4,13 +4,13 @@ import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 
-from ..model import Medium
-from ..models.polyakov import Fields, Parameters, chi_C
+from ..model import Medium, model_of
 from .ode import jacobian, reference_levels
 
 Array = NDArray[np.float64]
@@ -24,18 +24,28 @@ _ALL_WAVENUMBERS = 3000
 _MODES = 10**6
 
 
-def linearisation(u: ArrayLike, p: Parameters, k2: ArrayLike) -> Array:
-    """Eqs (1)-(7) linearised about a uniform steady state, for perturbations cos(k.x): shape (..., 7, 7), in 1/day.
+def linearisation(u: ArrayLike, p: Any, k2: ArrayLike) -> Array:
+    """A model linearised about a uniform steady state, for perturbations cos(k.x), in 1/day.
 
-    J - k^2 diag(D), and +k^2 chi(A) C in the row of C and column of S: taxis goes up the gradient of S.  `k2` are
-    squared wavenumbers in 1/cm^2, or eigenvalues of minus the discrete Laplacian: the two-point flux, with any of the
-    three taxis schemes, is linearised to the same.
+    Shape (..., fields, fields): J + k^2 `transport`.  `k2` are squared wavenumbers in 1/cm^2, or eigenvalues of minus
+    the discrete Laplacian: the two-point flux, with any of the taxis schemes, is linearised to the same.
     """
-    state = np.asarray(u, dtype=float)
     k_squared = np.asarray(k2, dtype=float)[..., None, None]
-    transport = -np.diag(Medium(p).numbers)
-    transport[0, 4] += chi_C(Fields(*state), p) * state[0]
-    return jacobian(state, p) + k_squared * transport
+    return jacobian(u, p) + k_squared * transport(u, p)
+
+
+def transport(u: ArrayLike, p: Any) -> Array:
+    """What k^2 is multiplied by, in cm^2/day, shape (fields, fields): minus the diffusivities on the diagonal.
+
+    Each taxis, a velocity chi grad a of the field f, adds chi f in the row of f and the column of a: cells go up the
+    gradient.
+    """
+    state, model = np.asarray(u, dtype=float), model_of(p)
+    matrix: Array = -np.diag(Medium(p).numbers)
+    for taxis in model.taxis:
+        mover = model.place(taxis.of)
+        matrix[mover, model.place(taxis.along)] += taxis.sensitivity(model.Fields(*state), p) * state[mover]
+    return matrix
 
 
 def box_wavenumbers(
@@ -100,7 +110,7 @@ class Dispersion:
 
 
 def dispersion(
-    state: ArrayLike, p: Parameters, cells: Sequence[int], lengths: Sequence[float], *, discrete: bool = False
+    state: ArrayLike, p: Any, cells: Sequence[int], lengths: Sequence[float], *, discrete: bool = False
 ) -> Dispersion:
     """The dispersion relation about a uniform steady state on a box's own wavenumbers.
 
@@ -114,7 +124,7 @@ def dispersion(
     return Dispersion(k2, modes, growth, frequency)
 
 
-def leading(state: ArrayLike, p: Parameters, k2: ArrayLike) -> tuple[Array, Array]:
+def leading(state: ArrayLike, p: Any, k2: ArrayLike) -> tuple[Array, Array]:
     """Real part and |imaginary part| of the eigenvalue with the largest real part, at each k^2 (1/cm^2)."""
     values: Complex = np.linalg.eigvals(linearisation(state, p, np.atleast_1d(k2))).astype(complex)
     first = np.take_along_axis(values, values.real.argmax(axis=-1)[:, None], axis=-1)[:, 0]
@@ -124,21 +134,21 @@ def leading(state: ArrayLike, p: Parameters, k2: ArrayLike) -> tuple[Array, Arra
 
 
 def taxis_threshold(
-    state: ArrayLike, p: Parameters, *, k2_range: tuple[float, float] = (1e-2, 1e6)
+    state: ArrayLike, p: Any, strength: str, *, k2_range: tuple[float, float] = (1e-2, 1e6)
 ) -> tuple[float, float] | None:
-    """The least chi_0 at which a state that is stable without space is unstable at some wavenumber, and that k^2.
+    """The least strength of taxis at which a state that is stable without space is unstable at some k, and that k^2.
 
     Of any wavelength, k^2 between the ends of `k2_range` (1/cm^2): the least among 81 values, refined between its
-    neighbours.  None, and the values of chi_0 tried, as in `taxis_threshold_at`.
+    neighbours.  None, `strength` and the values tried, as in `taxis_threshold_at`.
     """
     logs: Array = np.linspace(np.log10(k2_range[0]), np.log10(k2_range[1]), 81)
-    found = taxis_threshold_at(state, p, 10.0**logs)
+    found = taxis_threshold_at(state, p, strength, 10.0**logs)
     if found is None:
         return None
     best = int(np.argmin(np.abs(logs - np.log10(found[1]))))
 
     def threshold(log_k2: float) -> float:
-        there = taxis_threshold_at(state, p, [10.0**log_k2])
+        there = taxis_threshold_at(state, p, strength, [10.0**log_k2])
         return there[0] if there else np.inf
 
     around = logs[max(best - 1, 0)], logs[min(best + 1, logs.size - 1)]
@@ -147,29 +157,30 @@ def taxis_threshold(
 
 
 def taxis_threshold_at(
-    state: ArrayLike, p: Parameters, k2: ArrayLike, *, at_least: float = 0.0
+    state: ArrayLike, p: Any, strength: str, k2: ArrayLike, *, at_least: float = 0.0
 ) -> tuple[float, float] | None:
-    """The least chi_0 at which some of the wavenumbers given makes a state unstable, and its k^2.
+    """The least strength of taxis at which some of the wavenumbers given makes a state unstable, and its k^2.
 
-    `k2` in 1/cm^2, shape (n,).  Steady states do not depend on chi_0.  Values of chi_0 are tried from small to large,
-    four a decade; in front of the first at which any k^2 is unstable the crossing is bisected.  With S in its
-    reference level they reach from 1e-12 to 1e12 cm^2/day; None where none of them suffices.  `at_least` is where to
-    begin, to save time.
+    `strength` is the parameter of that name of one or several of the model's taxes; the others keep theirs, and steady
+    states do not depend on any.  `k2` in 1/cm^2, shape (n,).  Values are tried from small to large, four a decade; in
+    front of the first at which any k^2 is unstable the crossing is bisected.  Where the sensitivity is the strength,
+    with the attractant in its reference level, they reach from 1e-12 to 1e12 cm^2/day; None where none of them
+    suffices.  `at_least` is where to begin, to save time.
     """
-    # In these units chi_0 is a diffusivity, whatever S and cells are counted in.
-    S = reference_levels(p)[4]
-    scaled, units = p.rescaled(p.K_T, S), np.array([p.K_T] * 4 + [S, 1.0, 1.0])
-    fixed, k_squared = np.asarray(state, dtype=float) / units, np.asarray(k2, dtype=float)
-    without = linearisation(fixed, scaled._replace(chi_0=0.0), k_squared)
-    per_unit = linearisation(fixed, scaled._replace(chi_0=1.0), k_squared) - without
+    # In these units a strength is a diffusivity, whatever fields are counted in, and entries are of similar size.
+    levels, k_squared = reference_levels(p), np.asarray(k2, dtype=float)
+    model, units = model_of(p), levels / levels[:, None]
+    unit = max(levels[model.place(taxis.along)] for taxis in model.taxis if taxis.strength == strength)
+    J = jacobian(state, p) * units
 
-    def unstable(chi_0: float, places: Integers) -> Integers:
-        growth = np.linalg.eigvals(without[places] + chi_0 * per_unit[places]).real.max(axis=-1)
+    def unstable(value: float, places: Integers) -> Integers:
+        moved = transport(state, p._replace(**{strength: value / unit})) * units
+        growth = np.linalg.eigvals(J + k_squared[places, None, None] * moved).real.max(axis=-1)
         return places[growth > 0.0]
 
     low, everywhere = float(np.finfo(float).tiny), np.arange(k_squared.size)
     trials: Array = np.logspace(-12.0, 12.0, 97)
-    begin = max(at_least * S, trials[0])
+    begin = max(at_least * unit, trials[0])
     for high in [begin, *trials[trials > begin]]:
         first = unstable(high, everywhere)
         if first.size:
@@ -184,4 +195,4 @@ def taxis_threshold_at(
         # Where some are unstable in the middle, those that are not cross later.
         bounds[1 if sooner.size else 0] = middle
         first = sooner if sooner.size else first
-    return float(np.exp(bounds[1])) / S, float(k_squared[first[0]])
+    return float(np.exp(bounds[1])) / unit, float(k_squared[first[0]])

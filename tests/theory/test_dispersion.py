@@ -122,7 +122,7 @@ def test_without_CART_cells_space_never_destabilises():
 
 def test_taxis_threshold_is_where_growth_turns_positive():
     u = state_named("E_CT", P)
-    chi_0, k2 = taxis_threshold(u, P)
+    chi_0, k2 = taxis_threshold(u, P, "chi_0")
     assert chi_0 == pytest.approx(4.0324, rel=1e-4)
     around = np.append(k2, np.logspace(-1, 5, 400))
     assert leading(u, P._replace(chi_0=1.001 * chi_0), around)[0].max() > 0.0
@@ -132,11 +132,11 @@ def test_taxis_threshold_is_where_growth_turns_positive():
 
 def test_taxis_threshold_none_and_own():
     u = state_named("E_CT", TAXIS_DRIVEN)
-    found = taxis_threshold(u, TAXIS_DRIVEN)
+    found = taxis_threshold(u, TAXIS_DRIVEN, "chi_0")
     assert found is not None
     assert found[0] < TAXIS_DRIVEN.chi_0
     frozen = P._replace(sigma_S=0.0)  # nothing to follow
-    assert taxis_threshold(coexistence(frozen).states[0].state, frozen) is None
+    assert taxis_threshold(coexistence(frozen).states[0].state, frozen, "chi_0") is None
 
 
 @pytest.mark.parametrize("units", [(1.0, 1e5), (2.4e8, 3e5), (1.0, 1e-6), (1.0, 1e-200)])
@@ -144,7 +144,10 @@ def test_taxis_threshold_in_other_units(units):
     """From 1e-5 to 1e200 in numbers, one in fact."""
     density, S = units
     raw = P.rescaled(1.0 / density, 1.0 / S)
-    here, there = taxis_threshold(state_named("E_CT", P), P), taxis_threshold(state_named("E_CT", raw), raw)
+    here, there = (
+        taxis_threshold(state_named("E_CT", P), P, "chi_0"),
+        taxis_threshold(state_named("E_CT", raw), raw, "chi_0"),
+    )
     assert there[0] * S == pytest.approx(here[0], rel=1e-8)
     assert there[1] == pytest.approx(here[1], rel=1e-6)
 
@@ -152,22 +155,22 @@ def test_taxis_threshold_in_other_units(units):
 @pytest.mark.parametrize(("length", "expected"), [(0.1, 194.0), (0.2, 21.2), (0.5, 4.35), (1.0, 4.079)])
 def test_taxis_threshold_on_a_box(length, expected):
     u, k2 = state_named("E_CT", P), box_wavenumbers((20, 20, 20), (length,) * 3)[0]
-    chi_0, at = taxis_threshold_at(u, P, k2)
+    chi_0, at = taxis_threshold_at(u, P, "chi_0", k2)
     assert chi_0 == pytest.approx(expected, rel=5e-3)
     assert at in k2
     assert leading(u, P._replace(chi_0=(1.0 - 1e-6) * chi_0), k2)[0].max() < 0.0
     assert leading(u, P._replace(chi_0=(1.0 + 1e-6) * chi_0), at)[0][0] > 0.0
     for begin in (0.9 * chi_0, 30.0 * chi_0):  # where to begin saves time and decides nothing
-        assert taxis_threshold_at(u, P, k2, at_least=begin) == pytest.approx((chi_0, at), rel=1e-8)
+        assert taxis_threshold_at(u, P, "chi_0", k2, at_least=begin) == pytest.approx((chi_0, at), rel=1e-8)
 
 
 def test_taxis_threshold_below_all_that_is_tried():
     """Diffusivities of nothing: what destabilises is far below 1e-12 cm^2/day."""
     p = P._replace(D_C=0.0, D_E=0.0, D_T=0.0, D_S=0.0, D_A=0.0, D_H=0.0)
     u = state_named("E_CT", p)
-    chi_0, _ = taxis_threshold_at(u, p, [1e16])
+    chi_0, _ = taxis_threshold_at(u, p, "chi_0", [1e16])
     assert chi_0 < 1e-12
-    assert chi_0 * 1e16 == pytest.approx(taxis_threshold_at(u, p, [1.0])[0], rel=1e-6)
+    assert chi_0 * 1e16 == pytest.approx(taxis_threshold_at(u, p, "chi_0", [1.0])[0], rel=1e-6)
 
 
 @pytest.mark.parametrize(("p", "unstable"), [(P, False), (P._replace(chi_0=20.0), True), (TAXIS_DRIVEN, True)])
