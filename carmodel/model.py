@@ -6,7 +6,7 @@ intervals or FiPy variables.
 """
 
 import math
-from collections import namedtuple
+from collections import Counter, namedtuple
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -183,18 +183,22 @@ def overflow(*sets: Any) -> InputError:
 #: Models by the type of their parameters.
 MODELS: dict[type, Model] = {}
 
-#: Classes that `_set_apart` has renamed.
+#: Classes that `_set_apart` has renamed, and how many of a name.
 _APART: set[type] = set()
+_COUNTS: Counter[str] = Counter()
 
 
 def _set_apart(kind: type) -> None:
     """Rename a class of named tuples, for numba takes two whose names and items' names are the same for one.
 
-    It would run one model's code for another: for a file's new version that of the old one.
+    It would run one model's code for another: for a file's new version that of the old one.  The new name is that of
+    the module, the same in every process: compiled code is kept under it.
     """
     if hasattr(kind, "_fields") and kind not in _APART:
+        name = f"{kind.__name__}_{kind.__module__}".replace(".", "_")
         _APART.add(kind)
-        kind.__name__ = f"{kind.__name__}_{len(_APART)}"
+        _COUNTS[name] += 1
+        kind.__name__ = name if _COUNTS[name] == 1 else f"{name}_{_COUNTS[name]}"  # a notebook's cell, run again
 
 
 def model_of(p: Any) -> Model:

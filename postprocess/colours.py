@@ -16,3 +16,9 @@ COLOURS = {
     "TA + TB": "#000000",
     "TB / (TA + TB)": "#CC79A7",
 }
+
+#: Of the tumour burden, and of the share of it without the antigen, of any model.
+BURDEN, SHARE = COLOURS["TA + TB"], COLOURS["TB / (TA + TB)"]
+
+#: Of fields that are not in the list above: the same for the same name.
+OTHERS = ("#882255", "#117733", "#332288", "#AA4499", "#44AA99", "#999933")

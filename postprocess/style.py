@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 import matplotlib
-from colours import COLOURS
+from colours import BURDEN, COLOURS, OTHERS, SHARE
 
 matplotlib.use("Agg")
 
@@ -60,9 +60,20 @@ def use_style() -> None:
     matplotlib.rcParams.update(_SETTINGS)
 
 
+def colour_of(name: str) -> str:
+    """Of a field or combination; fields that have no colour of their own share some, sums are black."""
+    usual = SHARE if " / " in name else BURDEN if " + " in name else OTHERS[sum(name.encode()) % len(OTHERS)]
+    return COLOURS.get(name, usual)
+
+
+def label_of(name: str) -> str:
+    """A field or combination as the paper writes it; of another model by its name."""
+    return LABELS.get(name, name)
+
+
 def line_of(name: str) -> dict[str, str]:
     """Colour, line style and label of a field or combination, as keywords of `plot`."""
-    return {"color": COLOURS[name], "linestyle": LINES[name], "label": LABELS[name]}
+    return {"color": colour_of(name), "linestyle": LINES.get(name, "-"), "label": label_of(name)}
 
 
 def mathtext(unit: str) -> str:
@@ -72,7 +83,7 @@ def mathtext(unit: str) -> str:
 
 def shades(name: str) -> LinearSegmentedColormap:
     """Colour map of a field or combination: white, its colour, its colour dark.  Lightness only falls."""
-    colour = to_rgb(COLOURS[name])
+    colour = to_rgb(colour_of(name))
     dark = [tuple(0.35 * c for c in colour)] if any(colour) else []
     return LinearSegmentedColormap.from_list(name, ["white", colour, *dark])
 

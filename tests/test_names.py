@@ -34,7 +34,7 @@ ALLOWED = {
 }
 
 #: Modules that still hold one model's names.
-LEFT = {"__init__.py", "theory/continuation.py", "theory/dispersion.py", "theory/ode.py"}
+LEFT = {"__init__.py"}
 
 MODELS = [models.named(name) for name in models.NAMES]
 FIELDS = {name for model in MODELS for name in model.names}

@@ -185,15 +185,17 @@ def steady(
     models: Models = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False,
 ) -> None:
-    """Section 2.2: steady states, spectra, propositions, and stability with diffusion and taxis."""
+    """Steady states, spectra, stability with diffusion and taxis; of the paper's model all of section 2.2."""
     import json
 
-    from ..paper.analysis import analyse_scenario, write_report
+    from ..paper import analysis as paper
     from ..scenario.reading import load
+    from ..theory import analysis as theory
 
     scenario = load(file, overrides or [])
+    about = paper if paper.is_about(scenario.model) else theory
     try:
-        data = analyse_scenario(scenario)
+        data = about.analyse_scenario(scenario)
     except InputError as error:
         raise InputError(f"{file or '--set'}: {error}") from None
     if as_json:
@@ -201,7 +203,7 @@ def steady(
         return
     from rich.console import Console
 
-    write_report(data, Console(width=None if sys.stdout.isatty() else 160))
+    about.write_report(data, Console(width=None if sys.stdout.isatty() else 160))
 
 
 @app.command()

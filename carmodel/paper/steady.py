@@ -28,6 +28,7 @@ from scipy.optimize import brentq
 from ..models.polyakov import Parameters
 from ..theory.intervals import Interval, point, zeros
 from ..theory.ode import balance, jacobian, residual
+from ..theory.steady import SteadyState
 from ..tools.errors import InputError
 
 Array = NDArray[np.float64]
@@ -37,16 +38,6 @@ _NEEDED = ("lambda_S", "lambda_A", "lambda_H", "r_T")
 
 #: A burden below this part of K_T is zero to rounding: where r_T is R_1 to all digits, no tumour state is there.
 _ROUNDING = 1e-14
-
-
-@dataclass(frozen=True)
-class SteadyState:
-    """A zero of eqs (9)-(15): `kind` is "E_0", "E_T" or "E_CT", `state` of shape (7,)."""
-
-    kind: str
-    state: Array
-    #: Which of its kind: "mixed", "antigen-positive", "antigen-negative"; empty for E_0.
-    phenotype: str = ""
 
 
 @dataclass(frozen=True)

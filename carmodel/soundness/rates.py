@@ -4,6 +4,7 @@ The points are the corners of what a model declares and accepts, random ones, an
 leads: a rate that is positive nearly everywhere is found out, too.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from math import isfinite
@@ -84,7 +85,11 @@ class Function:
         try:
             return self.plain(u, *slow, p)
         except Exception as error:
-            raise InputError(f"{self.name}: {_where(error, self.plain)}: {type(error).__name__}: {error}") from None
+            said = str(error)
+            for kind in (type(u), type(p)):  # as the file has them: `Model` renames them
+                said = re.sub(rf"'({kind.__qualname__})_[^']*'", r"'\1'", said)
+            where = _where(error, self.plain)
+            raise InputError(f"{self.name}: {where}: {type(error).__name__}: {said}") from None
 
     def numbers(self, point: Point) -> tuple[Any, ...]:
         """The numbers at a point.  Raises InputError where it gives something else."""

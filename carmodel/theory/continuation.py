@@ -1,25 +1,25 @@
 """Branches of steady states along one parameter: pseudo-arclength continuation, with folds and Hopf points located.
 
 H. B. Keller's method (Numerical solution of bifurcation and nonlinear eigenvalue problems, 1977): the unknowns are the
-seven fields, in their reference levels, and the parameter, as a share of its range; each step goes along the tangent
+fields, in their reference levels, and the parameter, as a share of its range; each step goes along the tangent
 and comes back to F = 0 at a right angle to it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import combinations, pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
-from ..model import overflow
-from ..models.polyakov import MODEL, Parameters
-from ..paper.steady import SteadyState, steady_states
+from ..model import model_of, overflow
 from ..tools.errors import InputError
 from .ode import absent, jacobian, rates, reference_levels, sensitivity
 from .spectra import spectrum
+from .steady import SteadyState, phenotype
 
 Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
@@ -45,19 +45,20 @@ class _NotConvergedError(Exception):
 class Axis:
     """The parameters `names`, all equal to one value between low and high, and its share of the range, 0 to 1."""
 
-    parameters: Parameters
+    parameters: Any
     names: tuple[str, ...]
     low: float
     high: float
     logarithmic: bool = False
 
     def __post_init__(self) -> None:
+        model = model_of(self.parameters)
         for name in self.names:
-            if name not in Parameters._fields:
-                raise InputError(f"parameter {name!r}: unknown; accepted: {', '.join(Parameters._fields)}")
+            if name not in model.parameter_names:
+                raise InputError(f"parameter {name!r}: unknown; accepted: {', '.join(model.parameter_names)}")
         if not (np.isfinite([self.low, self.high]).all() and 0.0 <= self.low < self.high):
             raise InputError(f"range from {self.low:g} to {self.high:g}; accepted: 0 <= from < to")
-        if self.low == 0.0 and (zero := MODEL.positive.intersection(self.names)):
+        if self.low == 0.0 and (zero := model.positive.intersection(self.names)):
             raise InputError(f"range from 0 of {min(zero)}; accepted: greater than 0")
         if self.logarithmic and self.low == 0.0:
             raise InputError("range from 0 on a logarithmic scale; accepted: greater than 0")
@@ -78,7 +79,7 @@ class Axis:
         """d value / d share."""
         return self.value(share) * np.log(self.high / self.low) if self.logarithmic else self.high - self.low
 
-    def at(self, share: float) -> Parameters:
+    def at(self, share: float) -> Any:
         """The parameter set at a share of the range."""
         return self.parameters._replace(**dict.fromkeys(self.names, self.value(share)))
 
@@ -114,10 +115,10 @@ class Branch:
 
 
 class _Curve:
-    """F(x) = 0 in the eight scaled unknowns x = (u / levels, share).
+    """F(x) = 0 in the scaled unknowns x = (u / levels, share).
 
-    E_0, E_T and pure tumours lie in planes that the equations do not leave.  `rest`, shape (7,), are the fields that
-    are zero there: they and their equations are left out, or other branches that cross would lead away.
+    States without some cells lie in planes that the equations do not leave.  `rest`, shape (fields,), are the fields
+    that are zero there: they and their equations are left out, or other branches that cross would lead away.
     """
 
     def __init__(self, axis: Axis, levels: Array, rest: NDArray[np.bool_]) -> None:
@@ -125,18 +126,18 @@ class _Curve:
         self.moving: NDArray[np.int64] = np.flatnonzero(~np.append(rest, False))
 
     def residual(self, x: Array) -> Array:
-        value: Array = rates(x[:7] * self.levels, self.axis.at(x[7])) / self.levels
+        value: Array = rates(x[:-1] * self.levels, self.axis.at(x[-1])) / self.levels
         return value
 
     def matrix(self, x: Array) -> Array:
-        """dF/dx, shape (7, 8)."""
-        u, p = x[:7] * self.levels, self.axis.at(x[7])
-        along = sensitivity(u, p, self.axis.names) * self.axis.slope(x[7])
+        """dF/dx, shape (fields, fields + 1)."""
+        u, p = x[:-1] * self.levels, self.axis.at(x[-1])
+        along = sensitivity(u, p, self.axis.names) * self.axis.slope(x[-1])
         return np.column_stack([jacobian(u, p) * self.levels, along]) / self.levels[:, None]
 
     def tangent(self, x: Array, before: Array) -> Array:
         """Unit tangent, in the direction of the one before."""
-        tangent: Array = np.zeros(8)
+        tangent: Array = np.zeros_like(x)
         tangent[self.moving] = np.linalg.svd(self.matrix(x)[:, self.moving])[2][-1]
         return tangent if tangent @ before >= 0.0 else -tangent
 
@@ -154,7 +155,7 @@ class _Curve:
         for _ in range(8):
             F = np.append(self.residual(x)[rows], normal @ x - target)
             matrix = np.vstack([self.matrix(x)[rows], normal])[:, self.moving]
-            step = np.zeros(8)
+            step = np.zeros_like(x)
             try:
                 step[self.moving] = np.linalg.solve(matrix, -F)
             except np.linalg.LinAlgError:
@@ -174,7 +175,7 @@ class _Curve:
         return self.correct(x + length * tangent, tangent, float(tangent @ x) + length)
 
     def spectrum(self, x: Array) -> Complex:
-        return spectrum(jacobian(x[:7] * self.levels, self.axis.at(x[7])))
+        return spectrum(jacobian(x[:-1] * self.levels, self.axis.at(x[-1])))
 
 
 #: Test functions: each changes sign at a special point; of point and tangent.
@@ -182,7 +183,7 @@ _Test = Callable[[_Curve, Array, Array], float]
 
 
 def _fold(curve: _Curve, x: Array, tangent: Array) -> float:
-    return float(tangent[7])
+    return float(tangent[-1])
 
 
 def _crossing(curve: _Curve, x: Array, tangent: Array) -> float:
@@ -207,11 +208,12 @@ def branch_through(state: SteadyState, share: float, axis: Axis) -> Branch:
     """
     curve = _curve_of(state, share, axis)
     levels, start = curve.levels, np.append(state.state / curve.levels, share)
-    result = Branch(state.kind, _phenotype(curve.rest))
+    # At an end of the range, where switching sets in, the state itself may be of one phenotype.
+    result = Branch(state.kind, phenotype(model_of(axis.parameters), ~curve.rest))
     points: list[Array] = []
     for sign in (1.0, -1.0):
-        direction = np.zeros(8)
-        direction[7] = sign
+        direction = np.zeros_like(start)
+        direction[-1] = sign
         leg, special, end = _follow(curve, start, direction)
         points = points + leg[1:] if sign > 0.0 else [*leg[:0:-1], start, *points]
         result.special = result.special + special if sign > 0.0 else special[::-1] + result.special
@@ -221,8 +223,8 @@ def branch_through(state: SteadyState, share: float, axis: Axis) -> Branch:
             break
         result.ends = [*result.ends, end] if sign > 0.0 else [end, *result.ends]
     for x in points:
-        result.values.append(axis.value(np.clip(x[7], 0.0, 1.0)))
-        result.states.append(np.maximum(x[:7], 0.0) * levels)
+        result.values.append(axis.value(np.clip(x[-1], 0.0, 1.0)))
+        result.states.append(np.maximum(x[:-1], 0.0) * levels)
         result.spectra.append(curve.spectrum(x))
     return result
 
@@ -230,14 +232,6 @@ def branch_through(state: SteadyState, share: float, axis: Axis) -> Branch:
 def _curve_of(state: SteadyState, share: float, axis: Axis) -> _Curve:
     # In the middle of the range all that moves is positive; at its ends a source may be missing.
     return _Curve(axis, reference_levels(axis.at(share)), absent(state.state, axis.at(0.5)))
-
-
-def _phenotype(rest: NDArray[np.bool_]) -> str:
-    """Of a branch: at an end of the range, where switching sets in, its state may be pure."""
-    positive, negative = ~rest[2:4]
-    return {(True, True): "mixed", (True, False): "antigen-positive", (False, True): "antigen-negative"}.get(
-        (bool(positive), bool(negative)), ""
-    )
 
 
 def _follow(curve: _Curve, start: Array, direction: Array) -> tuple[list[Array], list[Special], str]:
@@ -258,11 +252,11 @@ def _follow(curve: _Curve, start: Array, direction: Array) -> tuple[list[Array],
                 return points, special, "lost"
             continue
         end = ""
-        if not 0.0 <= ahead[7] <= 1.0:
-            wall = np.zeros(8)
-            wall[7] = 1.0
+        if not 0.0 <= ahead[-1] <= 1.0:
+            wall = np.zeros_like(x)
+            wall[-1] = 1.0
             try:
-                ahead = curve.correct(ahead, wall, float(np.clip(ahead[7], 0.0, 1.0)))
+                ahead = curve.correct(ahead, wall, float(np.clip(ahead[-1], 0.0, 1.0)))
                 if tangent @ (ahead - x) < -_LEAST:  # a sharp bend overshot: the end behind was met
                     raise _NotConvergedError
             except _NotConvergedError:
@@ -272,7 +266,7 @@ def _follow(curve: _Curve, start: Array, direction: Array) -> tuple[list[Array],
                 continue
             next_tangent = curve.tangent(ahead, tangent)
             end = "end of the range"
-        gone = np.flatnonzero(ahead[:7] < -_GONE)
+        gone = np.flatnonzero(ahead[:-1] < -_GONE)
         if gone.size:
             try:
                 ahead = _boundary(curve, x, tangent, gone)
@@ -296,7 +290,7 @@ def _boundary(curve: _Curve, x: Array, tangent: Array, gone: NDArray[np.int64]) 
     Two branches cross there and F has no unique tangent: the point is extrapolated from where the field still is 1, 2
     and 4 times some small value.
     """
-    normal = np.zeros(8)
+    normal = np.zeros_like(x)
     normal[gone[0]] = 1.0
     small = min(_SMALL, 0.1 * max(float(x[gone[0]]), 0.0))
     near = [
@@ -335,7 +329,9 @@ def _is_hopf(values: Complex) -> bool:
 
 def _special(kind: str, curve: _Curve, x: Array) -> Special:
     admissible = kind != "branch point" or _leads_to_admissible(curve, x)
-    return Special(kind, curve.axis.value(np.clip(x[7], 0.0, 1.0)), x[:7] * curve.levels, curve.spectrum(x), admissible)
+    return Special(
+        kind, curve.axis.value(np.clip(x[-1], 0.0, 1.0)), x[:-1] * curve.levels, curve.spectrum(x), admissible
+    )
 
 
 def _leads_to_admissible(curve: _Curve, x: Array) -> bool:
@@ -347,25 +343,22 @@ def _leads_to_admissible(curve: _Curve, x: Array) -> bool:
     return bool(sizes[-1] > 1e-6 * sizes[0] or leaving.min() > -1e-6 or leaving.max() < 1e-6)
 
 
-def diagram(axis: Axis, seeds: int = 9) -> list[Branch]:
+def diagram(axis: Axis, states: Callable[[Any], Iterable[SteadyState]], seeds: int = 9) -> list[Branch]:
     """All branches that pass through a steady state at one of `seeds` values spread over the range.
 
-    `steady_states` finds them all at each of these; one that already lies on a branch is not followed again.
-    Raises InputError where `steady.check` does, and where parameters make numbers overflow.
+    `states` finds them for a parameter set (`theory.steady.search`, `paper.steady.steady_states`); one that already
+    lies on a branch is not followed again.  Raises InputError where `states` does, and where parameters make numbers
+    overflow.
     """
+    found: list[Branch] = []
     try:
         with np.errstate(over="raise", divide="raise", invalid="raise"):
-            return _diagram(axis, seeds)
+            for share in map(float, np.linspace(0.0, 1.0, seeds)):
+                for state in states(axis.at(share)):
+                    if not any(_lies_on(branch, state, share, axis) for branch in found):
+                        found.append(branch_through(state, share, axis))
     except (ArithmeticError, np.linalg.LinAlgError):
         raise overflow(axis.at(0.0), axis.at(1.0)) from None
-
-
-def _diagram(axis: Axis, seeds: int) -> list[Branch]:
-    found: list[Branch] = []
-    for share in np.linspace(0.0, 1.0, seeds):
-        for state in steady_states(axis.at(float(share))):
-            if not any(_lies_on(branch, state, float(share), axis) for branch in found):
-                found.append(branch_through(state, float(share), axis))
     return found
 
 
@@ -375,8 +368,7 @@ def _lies_on(branch: Branch, state: SteadyState, share: float, axis: Axis) -> bo
     curve = _curve_of(state, share, axis)
     levels = curve.levels
     shares = [axis.share(value) for value in branch.values]
-    wall = np.zeros(8)
-    wall[7] = 1.0
+    wall = np.append(np.zeros_like(levels), 1.0)
     for i, (a, b) in enumerate(pairwise(shares)):
         if not min(a, b) - 1e-12 <= share <= max(a, b) + 1e-12:
             continue
@@ -388,6 +380,6 @@ def _lies_on(branch: Branch, state: SteadyState, share: float, axis: Axis) -> bo
             there = curve.correct(np.append(guess / levels, share), wall, share)
         except _NotConvergedError:
             continue
-        if np.abs(there[:7] - state.state / levels).max() < 1e-8:
+        if np.abs(there[:-1] - state.state / levels).max() < 1e-8:
             return True
     return False

@@ -27,7 +27,7 @@ def specials(branches, kind):
     [Axis(P, ("rho_C",), 0.1, 0.9), Axis(THREE, ("d_C",), 5e-4, 0.02), Axis(P, ("K_C",), 0.1, 40.0, logarithmic=True)],
 )
 def test_every_point_is_a_steady_state_and_none_is_missing(axis):
-    branches = diagram(axis)
+    branches = diagram(axis, steady_states)
     for branch in branches:
         assert len(branch.values) == len(branch.states) == len(branch.spectra)
         for value, u in zip(branch.values, branch.states, strict=True):
@@ -53,7 +53,7 @@ def test_every_point_is_a_steady_state_and_none_is_missing(axis):
 
 def test_coexistence_leaves_the_tumour_state_where_CART_cells_invade():
     """The branch point on E_T, the end of E_CT and det J_CE = 0 are one value of rho_C."""
-    branches = diagram(Axis(P, ("rho_C",), 0.1, 0.9))
+    branches = diagram(Axis(P, ("rho_C",), 0.1, 0.9), steady_states)
     values = [s.value for s in specials(branches, "branch point")]
     assert len(values) == 2
     assert values[0] == pytest.approx(values[1], rel=1e-8)
@@ -70,7 +70,7 @@ def test_coexistence_leaves_the_tumour_state_where_CART_cells_invade():
 
 
 def test_tumour_state_leaves_the_healthy_one_where_growth_outruns_death():
-    branches = diagram(Axis(P, ("r_T",), 0.01, 0.25))
+    branches = diagram(Axis(P, ("r_T",), 0.01, 0.25), steady_states)
     threshold = growth_roots(P)[0]
     (end,) = [b for b in branches if b.kind == "E_T"]
     assert min(end.values) == pytest.approx(threshold, rel=1e-6)
@@ -82,7 +82,7 @@ def test_tumour_state_leaves_the_healthy_one_where_growth_outruns_death():
 def test_folds():
     """Three states E_CT on a curve with two folds: their number changes there by two."""
     axis = Axis(THREE, ("d_C",), 5e-4, 0.02)
-    branches = diagram(axis)
+    branches = diagram(axis, steady_states)
     (curve,) = [b for b in branches if b.kind == "E_CT"]
     folds = specials(branches, "fold")
     assert len(folds) == 2
@@ -102,7 +102,7 @@ def test_folds():
 )
 def test_hopf_points(name, low, high, n):
     axis = Axis(OSCILLATING, (name,), low, high, logarithmic=True)
-    found = specials(diagram(axis), "Hopf")
+    found = specials(diagram(axis, steady_states), "Hopf")
     assert len(found) == n
     for point in found:
         pair = point.eigenvalues[:2]
@@ -119,7 +119,7 @@ def test_hopf_points(name, low, high, n):
 def test_neutral_saddles_are_no_hopf_points():
     """A pair a, -a of real eigenvalues makes the test function zero too."""
     axis = Axis(P, ("rho_C",), 0.1, 0.9)
-    for branch in diagram(axis):
+    for branch in diagram(axis, steady_states):
         signs = np.sign([np.prod([a + b for i, a in enumerate(s) for b in s[:i]]).real for s in branch.spectra])
         if branch.kind == "E_T":
             assert (signs[1:] != signs[:-1]).any(), "the test shows nothing"
@@ -128,7 +128,7 @@ def test_neutral_saddles_are_no_hopf_points():
 
 def test_parameters_that_move_together():
     axis = Axis(P, ("delta_CT", "gamma"), 0.1, 1.0)
-    (curve,) = [b for b in diagram(axis, seeds=3) if b.kind == "E_CT"]
+    (curve,) = [b for b in diagram(axis, steady_states, seeds=3) if b.kind == "E_CT"]
     for value, u in zip(curve.values, curve.states, strict=True):
         assert residual(u, P._replace(delta_CT=value, gamma=value)) < 1e-11
 
@@ -145,7 +145,7 @@ def test_spectra_are_those_of_the_points():
 
 def test_raw_units():
     axis = Axis(PRESETS["table1"], ("r_T",), 0.02, 0.25)
-    (curve,) = [b for b in diagram(axis, seeds=3) if b.kind == "E_T"]
+    (curve,) = [b for b in diagram(axis, steady_states, seeds=3) if b.kind == "E_T"]
     assert curve.ends == ["end of the range"] * 2
     assert curve.states[-1][2:4].sum() == pytest.approx(2.4e8 * (1 - 0.01 / 0.25), rel=1e-10)
 
@@ -160,7 +160,7 @@ OUT = ("end of the range",) * 2
 
 def test_crossing_branches_do_not_lead_away():
     """At mu_0 = 1.727 E_CT leaves E_T; a range that squeezes this into its first hundred-thousandth."""
-    branches = diagram(Axis(P, ("mu_0",), 1.0, 1e5))
+    branches = diagram(Axis(P, ("mu_0",), 1.0, 1e5), steady_states)
     assert told(branches)[:2] == [
         ("E_0", "", 1.0, pytest.approx(1e5), *OUT),
         ("E_T", "mixed", 1.0, pytest.approx(1e5), *OUT),
@@ -175,7 +175,7 @@ def test_crossing_branches_do_not_lead_away():
 def test_fields_far_below_rounding_are_not_gone():
     """mu_1 = 1e-16 leaves a share of 1e-15 of antigen-positive cells, which is not zero."""
     axis = Axis(P, ("mu_1",), 1e-16, 0.1, logarithmic=True)
-    branches = diagram(axis)
+    branches = diagram(axis, steady_states)
     assert told(branches)[1] == ("E_T", "mixed", pytest.approx(1e-16), pytest.approx(0.1), *OUT)
     assert [b.kind for b in branches] == ["E_0", "E_T", "E_CT"]
     for branch in branches:
@@ -185,7 +185,7 @@ def test_fields_far_below_rounding_are_not_gone():
 
 def test_pure_tumours_without_switching():
     """With one death rate every ratio is stationary: the pure states are followed in their planes."""
-    branches = diagram(Axis(P._replace(mu_0=0.0, mu_1=0.0, nu=0.0), ("gamma",), 0.1, 0.9))
+    branches = diagram(Axis(P._replace(mu_0=0.0, mu_1=0.0, nu=0.0), ("gamma",), 0.1, 0.9), steady_states)
     tumours = [entry for entry in told(branches) if entry[0] == "E_T"]
     assert tumours == [
         ("E_T", phenotype, 0.1, pytest.approx(0.9), *OUT) for phenotype in ("antigen-positive", "antigen-negative")
@@ -195,7 +195,7 @@ def test_pure_tumours_without_switching():
 @pytest.mark.parametrize(("name", "others"), [("mu_0", {"nu": 0.0}), ("mu_1", {})])
 def test_a_branch_is_named_after_its_inside(name, others):
     """At mu_0 = 0 or mu_1 = 0 its first state is pure."""
-    branches = diagram(Axis(P._replace(**others), (name,), 0.0, 0.2))
+    branches = diagram(Axis(P._replace(**others), (name,), 0.0, 0.2), steady_states)
     assert ("E_T", "mixed", 0.0, pytest.approx(0.2), *OUT) in told(branches)
     assert {b.phenotype for b in branches} == {"", "mixed"}
 
@@ -203,13 +203,13 @@ def test_a_branch_is_named_after_its_inside(name, others):
 def test_branch_points_of_inadmissible_states_are_told_apart():
     """On E_0 the root R_2 of eq. (28) crosses too, with TB/TA < 0."""
     for name, low, high in (("mu_0", 0.0, 0.2), ("r_T", 0.01, 0.25)):
-        (healthy,) = [b for b in diagram(Axis(P, (name,), low, high)) if b.kind == "E_0"]
+        (healthy,) = [b for b in diagram(Axis(P, (name,), low, high), steady_states) if b.kind == "E_0"]
         for special in healthy.special:
             one, two = growth_roots(P._replace(**{name: special.value}))
             r_T = special.value if name == "r_T" else P.r_T
             assert r_T == pytest.approx(one if special.admissible else two, rel=1e-9)
         assert [s.admissible for s in healthy.special] == ([False] if name == "mu_0" else [True, False])
-    assert all(s.admissible for b in diagram(Axis(P, ("rho_C",), 0.1, 0.9)) for s in b.special)
+    assert all(s.admissible for b in diagram(Axis(P, ("rho_C",), 0.1, 0.9), steady_states) for s in b.special)
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_branch_points_of_inadmissible_states_are_told_apart():
 )
 def test_numbers_that_overflow(p, name, low, high):
     with np.errstate(all="ignore"), pytest.raises(InputError, match=r"overflow; the most extreme is (mu_0|rho_C) = 1e"):
-        diagram(Axis(p, (name,), low, high))
+        diagram(Axis(p, (name,), low, high), steady_states)
 
 
 def test_end_that_cannot_be_located_is_lost(monkeypatch):
@@ -234,7 +234,7 @@ def test_end_that_cannot_be_located_is_lost(monkeypatch):
 def test_points_lie_close():
     """At most a fiftieth of the range, or of the fields' levels, apart."""
     axis = Axis(P, ("rho_C",), 0.1, 0.9)
-    for branch in diagram(axis):
+    for branch in diagram(axis, steady_states):
         x = np.column_stack([np.array(branch.states) / reference_levels(P), [axis.share(v) for v in branch.values]])
         assert np.linalg.norm(np.diff(x, axis=0), axis=1).max() < 0.021
 
