@@ -88,7 +88,7 @@ import sys
 from importlib.util import find_spec
 import carmodel, numba, numpy, petsc4py.lib, pydantic, rich, scipy.sparse, typer, vtkmodules.vtkCommonCore
 petsc4py.lib.ImportPETSc()
-if not all(map(find_spec, ("fipy", "jinja2", "mpi4py.MPI", "pandas", "PIL", "pyvista", "pytest"))):
+if not all(map(find_spec, ("fipy", "jinja2", "mpi4py.MPI", "pandas", "PIL", "pyvista", "pytest", "xarray"))):
     sys.exit("packages are missing")
 if [carmodel.__path__[0], sys.prefix] != [sys.argv[1] + "/carmodel", sys.argv[1] + "/.venv"]:
     sys.exit("made for another directory")

@@ -13,10 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from carmodel import FIELDS
 from carmodel.integrators import Jacobi, Krylov, Strang
 from carmodel.model import Medium
-from carmodel.models.polyakov import PRESETS
+from carmodel.models.polyakov import FIELDS, PRESETS
 from carmodel.runs.initial import initial_state
 from carmodel.scenario.fields import Initial
 from carmodel.spaces import BoxSpace

@@ -10,7 +10,7 @@ from time import perf_counter
 
 import numpy as np
 
-from carmodel import FIELDS
+from carmodel.models.polyakov import FIELDS
 from carmodel.solvers import diffusion
 from carmodel.solvers.diffusion import KrylovDiffusion
 from carmodel.spaces.mesh import MeshSpace, grid_mesh

@@ -17,9 +17,8 @@ from time import perf_counter
 
 import numpy as np
 
-from carmodel import FIELDS
 from carmodel.commands import batch
-from carmodel.models.polyakov import PRESETS, TABLE_1
+from carmodel.models.polyakov import FIELDS, PRESETS, TABLE_1
 from carmodel.paper import claims
 from carmodel.paper.claims.observed import FRONT
 from carmodel.paper.claims.statement import Verdict

@@ -16,10 +16,10 @@ from time import perf_counter
 
 import numpy as np
 
-from carmodel import FIELDS
 from carmodel.integrators import Strang
 from carmodel.integrators.coupled import Coupled
 from carmodel.model import Medium
+from carmodel.models.polyakov import FIELDS
 from carmodel.runs.initial import initial_state
 from carmodel.runs.simulation import Integrator
 from carmodel.scenario.reading import load

@@ -3,7 +3,7 @@
 import os
 from collections import namedtuple
 from contextlib import suppress
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from .models import DEFAULT, named
 from .runs import directory
 from .runs.volumes import Volumes, csv_files, csv_volumes, npz_volumes, saved_files, vtk_volumes
 from .scenario.reading import read, validated
+from .scenario.scenario import Scenario
 from .tools.csvfile import KINDS, read_columns
 from .tools.documents import read_json
 from .tools.errors import InputError
@@ -80,6 +81,7 @@ class _Entry(_Part):
 
 class _Model(_Part):
     name: str
+    fields: dict[str, str] = {}
     tumour: list[str]
     cart: list[str]
     diffusivity: dict[str, str]
@@ -94,26 +96,33 @@ class _Package(_Part):
 
     def described(self, preset: str) -> Model:
         """Names, units, roles and tables of a model, without its equations."""
-        table = {name: Entry(**dict(entry)) for name, entry in self.parameters.items()}
-        Fields: Any = namedtuple("Fields", self.units)  # type: ignore[misc]
-        Parameters: Any = namedtuple("Parameters", table)  # type: ignore[misc]
-        return Model(
-            self.model.name,
-            Fields,
-            Parameters,
-            {name: Species("", unit) for name, unit in self.units.items()},
-            table,
-            presets={preset: Parameters(*[entry.value for entry in table.values()])},
-            sources=nothing,
-            sinks=nothing,
-            diffusivity=self.model.diffusivity,
-            tumour=tuple(self.model.tumour),
-            cart=tuple(self.model.cart),
-        )
+        return _described(self.model_dump_json(), preset)
+
+
+@cache  # models and their types are kept for ever: one for all runs of a kind
+def _described(text: str, preset: str) -> Model:
+    package = _Package.model_validate_json(text)
+    told, units = package.model, package.units
+    table = {name: Entry(**dict(entry)) for name, entry in package.parameters.items()}
+    Fields: Any = namedtuple("Fields", units)  # type: ignore[misc]
+    Parameters: Any = namedtuple("Parameters", table)  # type: ignore[misc]
+    return Model(
+        told.name,
+        Fields,
+        Parameters,
+        {name: Species(told.fields.get(name, ""), unit) for name, unit in units.items()},
+        table,
+        presets={preset: Parameters(*[entry.value for entry in table.values()])},
+        sources=nothing,
+        sinks=nothing,
+        diffusivity=told.diffusivity,
+        tumour=tuple(told.tumour),
+        cart=tuple(told.cart),
+    )
 
 
 class _Told(dict[str, Any]):
-    """What a file of a run says, its tables too; asking for what it does not is the user's to mend."""
+    """What a file of a run says, its tables too; asking for what it does not is an InputError."""
 
     def __init__(self, told: dict[str, Any], file: Path, above: str = "") -> None:
         super().__init__({key: self._inside(value, file, f"{above}{key}.") for key, value in told.items()})
@@ -166,10 +175,26 @@ class RunDirectory:
         return _Told(manifest, file)
 
     @property
-    def settings(self) -> dict[str, Any]:
-        """The run file with every default, `run.toml`."""
+    def scenario(self) -> Scenario:
+        """What was run, `run.toml`; its model is what the run tells of it, without equations."""
         file = self.folder / directory.RUN_FILE
-        return validated(read(file) | {"model": self._model}, file).tables()
+        return validated(read(file) | {"model": self._model}, file)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The run file with every default."""
+        return self.scenario.tables()
+
+    @property
+    def grid(self) -> dict[str, Any]:
+        """Where the cells are."""
+        grid: dict[str, Any] = self.manifest["grid"]
+        return grid
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the run had to say about negative values, a line each."""
+        return list(self.manifest.get("warnings", []))
 
     @property
     def units(self) -> dict[str, str]:

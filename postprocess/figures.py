@@ -18,7 +18,7 @@ from homogeneous import plate as homogeneous_plate
 from panels import Array, Curve, Map, Panel, Plate, write
 from style import LABELS, RANKED, SCENARIOS, mathtext
 
-from carmodel import FIELDS
+from carmodel.models.polyakov import FIELDS
 from carmodel.results import RunDirectory
 from carmodel.tools.errors import InputError
 

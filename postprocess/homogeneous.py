@@ -15,7 +15,7 @@ from commandline import Parser, complain, say_files
 from panels import Curve, Panel, Plate, draw
 from style import check_stem, save
 
-from carmodel import FIELDS
+from carmodel.models.polyakov import FIELDS
 from carmodel.scenario.reading import load
 from carmodel.theory.ode import solve
 from carmodel.tools.errors import InputError, NumericsError

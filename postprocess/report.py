@@ -23,7 +23,8 @@ from inline import image, svg
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from panels import Panel, Plate, write_numbers
 
-from carmodel import FIELDS, __version__
+from carmodel import __version__
+from carmodel.models.polyakov import FIELDS
 from carmodel.results import RunDirectory, is_run_directory
 from carmodel.tools.documents import read_json
 from carmodel.tools.errors import InputError

@@ -34,7 +34,7 @@ ALLOWED = {
 }
 
 #: Modules that still hold one model's names.
-LEFT = {"__init__.py"}
+LEFT = set()
 
 MODELS = [models.named(name) for name in models.NAMES]
 FIELDS = {name for model in MODELS for name in model.names}

@@ -24,6 +24,9 @@ class Fields(NamedTuple):
     H: float
 
 
+#: The fields' names.
+FIELDS = Fields._fields
+
 _CELLS = "cells/cm^3"
 
 SPECIES = {

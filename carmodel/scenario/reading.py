@@ -33,10 +33,14 @@ def load(path: Path | None, overrides: Iterable[str] = ()) -> Scenario:
 
     Raises InputError that names the file, the key, the value and what is accepted.
     """
-    tables = merged(read(path), changed(overrides))
+    return one_run(merged(read(path), changed(overrides)), path or "--set")
+
+
+def one_run(tables: dict[str, Any], source: Path | str) -> Scenario:
+    """As `validated`, of tables that must not ask for many runs."""
     if SWEEP in tables:
-        raise InputError(f"{path or '--set'}: {SWEEP}: makes many runs of one file; accepted by: carmodel sweep")
-    return validated(tables, path or "--set")
+        raise InputError(f"{source}: {SWEEP}: makes many runs of one file; accepted by: carmodel sweep")
+    return validated(tables, source)
 
 
 def read(path: Path | None) -> dict[str, Any]:
@@ -121,6 +125,12 @@ def under_key(key: str, value: Any) -> dict[str, Any]:
     for part in reversed(key.split(".")):
         value = {part: value}
     return dict(value)
+
+
+def located(tables: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The same tables, with the names of volumes made absolute."""
+    locate_files(tables, folder)
+    return tables
 
 
 def locate_files(tables: dict[str, Any], folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import cached_property
 from math import isfinite
 from typing import Annotated, Any, Self
 
@@ -57,7 +58,17 @@ class Scenario(Table):
             return validate(tables)
         model = _found(tables.get("model", DEFAULT))
         with reading_for(model):
-            return validate(with_usual_shapes(tables, model) | {"model": model})
+            scenario = validate(with_usual_shapes(tables, model) | {"model": model})
+        scenario.__dict__["given"] = dict(tables)
+        return scenario
+
+    @cached_property
+    def given(self) -> dict[str, Any]:
+        """The tables that this was made of, without the defaults: what others are merged on.
+
+        No field: what was left to a default makes no other scenario.
+        """
+        return self.tables()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -11,6 +11,7 @@ from ..model import Medium
 from ..tools.errors import InputError
 from ..tools.owner import Owner, destroyed_if_unfinished
 from ..tools.petsc import PETSc
+from ..tools.ranks import gathered
 from ..tools.threads import Threads
 from . import stencils
 from .fluxes import TAXIS_SCHEMES, harmonic_mean
@@ -180,12 +181,17 @@ class BoxSpace(Owner):
 
     def gather(self, u: Array) -> Array | None:
         """The whole box on rank 0, shape (fields, nz, ny, nx) in natural order, None elsewhere; collective."""
-        pieces = self.comm.gather((self.ranges, np.ascontiguousarray(self.owned(u))))
-        if pieces is None:
-            return None
-        whole = np.empty((len(u), *reversed(self.cells)))
-        for (x, y, z), values in pieces:
-            whole[:, slice(*z), slice(*y), slice(*x)] = values
+        pieces = self.comm.gather(self.ranges)
+        whole = np.empty((len(u), *reversed(self.cells))) if pieces else None
+        for f, field in enumerate(u):
+            values = gathered(self.comm, self.owned(field).ravel())
+            if pieces is None or whole is None or values is None:
+                continue
+            start = 0
+            for x, y, z in pieces:
+                piece = whole[f, slice(*z), slice(*y), slice(*x)]
+                piece[...] = values[start : start + piece.size].reshape(piece.shape)
+                start += piece.size
         return whole
 
     # ---- operators -----------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from ..tools.errors import InputError
 from ..tools.fipy_petsc import fipy
 from ..tools.owner import Owner, destroyed_if_unfinished
 from ..tools.petsc import PETSc
+from ..tools.ranks import gathered
 from ..tools.threads import Threads
 from . import faces
 from .box import States
@@ -183,6 +184,11 @@ class MeshSpace(Owner):
         self.comm.Allreduce((own * self.relative_volumes).sum(axis=-1), totals, MPI.SUM)
         self.comm.Allreduce(np.concatenate([-own.min(axis=-1), own.max(axis=-1)]), extremes, MPI.MAX)
         return totals, -extremes[: len(u)], extremes[len(u) :]
+
+    def gather(self, u: Array) -> Array | None:
+        """The whole mesh on rank 0, shape (fields, cells) in the order of the ranks, None elsewhere; collective."""
+        fields = [gathered(self.comm, np.ascontiguousarray(self.owned(field))) for field in u]
+        return np.stack(fields) if self.comm.rank == 0 else None  # type: ignore[arg-type]
 
     def clamp(self, field: Array) -> float:
         """Set negative values of one field to zero; return the weighted sum of what that added on this rank."""

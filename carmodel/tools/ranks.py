@@ -8,12 +8,16 @@ from math import inf
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from .errors import InputError, NumericsError
 from .messages import one_line, printable
 
 if TYPE_CHECKING:  # most commands do without MPI
     from mpi4py import MPI
 
+Array = NDArray[np.float64]
 T = TypeVar("T")
 
 #: Seconds that a rank with an error waits for the others.  An error that all ranks share reaches all at once.
@@ -95,6 +99,17 @@ def together(comm: "MPI.Intracomm", action: Callable[[], T]) -> T:
     if complaints := [text for text in comm.allgather(complaint) if text]:
         raise InputError(complaints[0])
     return result  # type: ignore[return-value]
+
+
+def gathered(comm: "MPI.Intracomm", values: Array) -> Array | None:
+    """Arrays of all ranks, each of shape (n,) with an n of its own, in a row on rank 0; None elsewhere; collective."""
+    counts = comm.gather(len(values))
+    if counts is None:
+        comm.Gatherv(values, None)
+        return None
+    whole = np.empty(sum(counts))
+    comm.Gatherv(values, (whole, counts))
+    return whole
 
 
 def say(text: str) -> None:

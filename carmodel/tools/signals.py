@@ -1,6 +1,7 @@
 """Signals that ask a process to stop: noted while a run lasts, held back while they would do harm."""
 
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from math import inf
@@ -39,6 +40,26 @@ def caught_signals() -> Iterator[list[int]]:
         received.append(number)
 
     with signals_handled((signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1), note):
+        yield received
+
+
+@contextmanager
+def noted_interrupts() -> Iterator[list[int]]:
+    """Ctrl-C is noted for a run that stops after its step; a second one is KeyboardInterrupt at once, as usual.
+
+    Only where Python's own handler would take it: a program's own is left alone, and other threads than the main one
+    get no signals.
+    """
+    received: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if received:
+            signal.default_int_handler(number, frame)
+        received.append(number)
+
+    main = threading.current_thread() is threading.main_thread()
+    usual = main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with signals_handled((signal.SIGINT,) if usual else (), note):
         yield received
 
 

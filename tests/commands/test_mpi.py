@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import pyvista
 
-from carmodel import FIELDS
 from carmodel.commands.compare import compare
+from carmodel.models.polyakov import FIELDS
 from carmodel.results import RunDirectory
 from tests.conftest import ODD_CELLS, ROOT, mpirun, start_mpirun
 

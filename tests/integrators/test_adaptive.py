@@ -5,7 +5,6 @@ from math import inf
 import numpy as np
 import pytest
 
-from carmodel import FIELDS
 from carmodel.integrators import Exponential, Imex
 from carmodel.integrators.adaptive import (
     NEGLIGIBLE,
@@ -17,7 +16,7 @@ from carmodel.integrators.adaptive import (
     relative_undershoot,
 )
 from carmodel.model import Medium
-from carmodel.models.polyakov import PRESETS
+from carmodel.models.polyakov import FIELDS, PRESETS
 from carmodel.spaces import BoxSpace
 from carmodel.tools.errors import NumericsError
 from tests.conftest import without_reactions

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 from scipy.optimize import root
 
-from carmodel import FIELDS
 from carmodel.integrators import Strang, coupled
 from carmodel.integrators.coupled import SCHEMES, Coupled
 from carmodel.model import Medium
-from carmodel.models.polyakov import PRESETS
+from carmodel.models.polyakov import FIELDS, PRESETS
 from carmodel.solvers.fipy_terms import TAXIS_TERMS
 from carmodel.spaces import BoxSpace
 from carmodel.tools.errors import NumericsError

@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 import pyvista
 
-from carmodel import FIELDS
 from carmodel.commands.compare import compare
 from carmodel.integrators import Exponential, Imex, Strang
 from carmodel.model import Medium
-from carmodel.models.polyakov import PRESETS
+from carmodel.models.polyakov import FIELDS, PRESETS
 from carmodel.results import RunDirectory
 from carmodel.spaces import BoxSpace
 from carmodel.spaces.mesh import MeshSpace, grid_mesh

@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 
-from carmodel import FIELDS
 from carmodel.integrators import Patankar, Strang
 from carmodel.model import Medium
-from carmodel.models.polyakov import TABLE_1, Parameters
+from carmodel.models.polyakov import FIELDS, TABLE_1, Parameters
 from carmodel.spaces import BoxSpace
 from tests.meshes import graded, tetrahedra
 

@@ -5,10 +5,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from carmodel import FIELDS
 from carmodel.integrators import Heat, Heun, Jacobi, Krylov, Patankar, Strang
 from carmodel.model import Medium
-from carmodel.models.polyakov import PRESETS
+from carmodel.models.polyakov import FIELDS, PRESETS
 from carmodel.spaces import BoxSpace
 from tests.conftest import ROOT, smooth_state, without_reactions
 from tests.meshes import uniform

@@ -10,10 +10,9 @@ import pyvista
 from scipy.integrate import trapezoid
 from scipy.stats import spearmanr
 
-from carmodel import FIELDS
 from carmodel.commands.run import launch
 from carmodel.model import Medium
-from carmodel.models.polyakov import PRESETS
+from carmodel.models.polyakov import FIELDS, PRESETS
 from carmodel.paper.claims import SECTIONS, ObservedRun, as_json, experiments, folder_for, judge, statements, tally
 from carmodel.paper.claims.infiltration import invasion_rate
 from carmodel.paper.claims.signal import Signal

@@ -11,7 +11,7 @@ import pytest
 from scipy.integrate import trapezoid
 from scipy.stats import rankdata
 
-from carmodel import FIELDS
+from carmodel.models.polyakov import FIELDS
 from carmodel.paper.claims import SECTIONS, ObservedRun, experiments, statements
 from carmodel.runs.volumes import BoxCells, Volumes
 

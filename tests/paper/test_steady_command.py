@@ -8,8 +8,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from carmodel import FIELDS
-from carmodel.models.polyakov import PRESETS, Parameters
+from carmodel.models.polyakov import FIELDS, PRESETS, Parameters
 from carmodel.paper.steady import steady_states
 from carmodel.scenario.reading import load
 from carmodel.theory.ode import jacobian, residual

@@ -6,8 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from carmodel import FIELDS
-from carmodel.models.polyakov import PRESETS
+from carmodel.models.polyakov import FIELDS, PRESETS
 from carmodel.theory.ode import residual, solve
 from tests.conftest import ROOT, Answer
 from tests.parameter_sets import OSCILLATING

@@ -13,7 +13,7 @@ import pytest
 import pyvista
 from PIL import Image
 
-from carmodel import FIELDS
+from carmodel.models.polyakov import FIELDS
 from carmodel.results import RunDirectory
 from tests.conftest import ROOT, mpirun
 from tests.experiments import run_file, simulate

@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from carmodel import FIELDS
-from carmodel.models.polyakov import TABLE_1
+from carmodel.models.polyakov import FIELDS, TABLE_1
 from carmodel.results import RunDirectory
 from carmodel.tools.errors import InputError
 from tests.conftest import ROOT

@@ -9,12 +9,11 @@ import pytest
 import pyvista
 from mpi4py import MPI
 
-from carmodel import FIELDS
 from carmodel.commands.run import launch
 from carmodel.integrators import Jacobi, Strang
 from carmodel.integrators.coupled import Coupled
 from carmodel.model import Medium
-from carmodel.models.polyakov import MODEL, PRESETS
+from carmodel.models.polyakov import FIELDS, MODEL, PRESETS
 from carmodel.results import RunDirectory
 from carmodel.runs.dosing import Schedule
 from carmodel.runs.initial import initial_state

@@ -13,9 +13,8 @@ import pyvista
 from vtkmodules.numpy_interface.dataset_adapter import WrapDataObject
 from vtkmodules.vtkIOXML import vtkXMLPImageDataReader
 
-from carmodel import FIELDS
 from carmodel.commands.compare import compare
-from carmodel.models.polyakov import TABLE_1
+from carmodel.models.polyakov import FIELDS, TABLE_1
 from carmodel.results import RunDirectory, open_volumes
 from carmodel.runs.output.line import BoxLine
 from carmodel.runs.simulation import equal_steps, output_times

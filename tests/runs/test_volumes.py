@@ -7,7 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from carmodel import FIELDS
+from carmodel.models.polyakov import FIELDS
 from carmodel.results import open_volumes
 from carmodel.tools.csvfile import read_columns
 from carmodel.tools.errors import InputError

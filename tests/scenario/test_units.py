@@ -8,9 +8,8 @@ import pytest
 import tomli_w
 from vtkmodules.vtkCommonCore import vtkDataArray
 
-from carmodel import FIELDS
 from carmodel.commands.summary import summary
-from carmodel.models.polyakov import MODEL
+from carmodel.models.polyakov import FIELDS, MODEL
 from carmodel.results import RunDirectory
 from carmodel.scenario.units import integral_unit
 from carmodel.tools.vtkreader import read_vtk

@@ -7,10 +7,9 @@ import sys
 import numpy as np
 import pytest
 
-from carmodel import FIELDS
 from carmodel.commands.compare import compare
 from carmodel.model import Medium
-from carmodel.models.polyakov import PRESETS
+from carmodel.models.polyakov import FIELDS, PRESETS
 from carmodel.results import RunDirectory
 from carmodel.solvers.diffusion import KrylovDiffusion
 from carmodel.solvers.jacobi import JacobiDiffusion
@@ -328,7 +327,7 @@ def test_a_sharp_field_on_a_very_fine_axis_is_solved():
 
 
 STUCK = """
-from carmodel import FIELDS
+from carmodel.models.polyakov import FIELDS
 from carmodel.tools.errors import NumericsError
 from carmodel.solvers.diffusion import KrylovDiffusion
 from carmodel.model import Medium

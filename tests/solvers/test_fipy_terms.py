@@ -6,10 +6,9 @@ from fipy import CellVariable
 from fipy.solvers.petsc import DummySolver
 from scipy.sparse import csr_matrix
 
-from carmodel import FIELDS
 from carmodel.integrators.coupled import Coupled
 from carmodel.model import Medium
-from carmodel.models.polyakov import PRESETS
+from carmodel.models.polyakov import FIELDS, PRESETS
 from carmodel.solvers.fipy_terms import TAXIS_TERMS, Equations, FaceGradient, FaceMean, adjacent_cells, distance_share
 from carmodel.spaces import fluxes as transport
 from tests.meshes import MESHES, graded

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from carmodel import FIELDS
 from carmodel.model import Medium
-from carmodel.models.polyakov import MODEL
+from carmodel.models.polyakov import FIELDS, MODEL
 from carmodel.solvers.diffusion import KrylovDiffusion
 from carmodel.solvers.migration import Migration
 from carmodel.spaces import BoxSpace

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from carmodel import FIELDS
-from carmodel.models.polyakov import PRESETS
+from carmodel.models.polyakov import FIELDS, PRESETS
 from carmodel.solvers.patankar import advance
 from carmodel.theory.ode import balance
 from tests.models.test_kinetics import paper, random_parameters

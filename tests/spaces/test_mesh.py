@@ -7,11 +7,10 @@ import pytest
 import pyvista
 from vtkmodules.vtkIOXML import vtkXMLPUnstructuredGridReader
 
-from carmodel import FIELDS
 from carmodel.commands.compare import compare
 from carmodel.integrators import Strang
 from carmodel.model import Medium
-from carmodel.models.polyakov import MODEL, PRESETS
+from carmodel.models.polyakov import FIELDS, MODEL, PRESETS
 from carmodel.results import RunDirectory
 from carmodel.solvers.diffusion import KrylovDiffusion
 from carmodel.spaces import BoxSpace

@@ -4,8 +4,8 @@ import mpmath
 import numpy as np
 import pytest
 
-from carmodel import FIELDS, tuples
-from carmodel.models.polyakov import PRESETS, Fields
+from carmodel import tuples
+from carmodel.models.polyakov import FIELDS, PRESETS, Fields
 from carmodel.paper.sampling import random_parameters
 from carmodel.theory import ode as homogeneous
 from carmodel.theory.ode import absent, balance, jacobian, rates, reference_levels, residual, sensitivity, solve

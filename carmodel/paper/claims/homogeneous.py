@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.optimize import root
 
-from ... import FIELDS
+from ...models.polyakov import FIELDS
 from ...theory.ode import jacobian, rates
 from .observed import ObservedRun
 from .signal import Array

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ... import FIELDS
-from ...models.polyakov import Fields, Parameters, chi_C
+from ...models.polyakov import FIELDS, Fields, Parameters, chi_C
 from ...results import RunDirectory
 from ...runs.directory import RUN_FILE
 from ...runs.volumes import BoxCells, Volumes

@@ -55,6 +55,7 @@ def content(scenario: Scenario) -> dict[str, Any]:
         "units": units,
         "model": {
             "name": model.name,
+            "fields": {name: species.description for name, species in model.species.items()},
             "tumour": model.tumour,
             "cart": model.cart,
             "diffusivity": {name: model.diffusivity[name] for name in model.names},

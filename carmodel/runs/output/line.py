@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from ...scenario.choices import Line
-from ...spaces import BoxSpace
+from ...spaces import BoxSpace, Space
 from ..directory import LINE
 from ..simulation import Observer, Simulation
 from .table import TableFile
@@ -37,8 +37,7 @@ class LineProfile(Observer):
 
     def start(self, run: Simulation) -> None:
         """Open the file and write its header."""
-        kind = BoxLine if isinstance(run.space, BoxSpace) else MeshLine
-        self._sampler = kind(self._line, run.space)  # type: ignore[arg-type]
+        self._sampler = sampler(self._line, run.space)
         if run.space.comm.rank == 0:
             self._file = TableFile(self._path, ["t", "s", *run.names])
 
@@ -54,6 +53,11 @@ class LineProfile(Observer):
         """Close."""
         if self._file:
             self._file.close()
+
+
+def sampler(line: Line, space: Space) -> "BoxLine | MeshLine":
+    """What samples fields along a line; collective."""
+    return BoxLine(line, space) if isinstance(space, BoxSpace) else MeshLine(line, space)
 
 
 def _axes(line: Line, middle: tuple[float, float, float]) -> tuple[int, list[int], list[float]]:

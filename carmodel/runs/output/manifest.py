@@ -138,11 +138,12 @@ def _origin(run: Simulation) -> dict[str, Any]:
         "ranks": space.comm.size,
         "threads": thread_count(space.n_cells),  # of each rank
         "petsc_options": dict(PETSc.Options().getAll()),
-        "grid": _grid(space),
+        "grid": grid(space),
     }
 
 
-def _grid(space: Space) -> dict[str, Any]:
+def grid(space: Space) -> dict[str, Any]:
+    """Where the cells are."""
     if isinstance(space, BoxSpace):
         return {
             "kind": "box",

@@ -1,11 +1,24 @@
 """`series.csv`: totals, extremes and clamped mass of every field, one row a step."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from ...tools.csvfile import KINDS
 from ..directory import SERIES
 from ..simulation import Observer, Simulation
 from .table import TableFile
+
+
+def columns(names: Sequence[str]) -> list[str]:
+    """Of the table of a run with these fields."""
+    return ["t", "dt", *(f"{kind}_{name}" for name in names for kind in KINDS)]
+
+
+def row(run: Simulation) -> list[float]:
+    """What a run is like now, in the order of `columns`."""
+    m = run.totals
+    by_field = zip(m.mean, m.least, m.largest, m.total, m.clamped, strict=True)
+    return [run.t, run.last_dt, *(value for field in by_field for value in field)]
 
 
 class Series(Observer):
@@ -18,16 +31,12 @@ class Series(Observer):
     def start(self, run: Simulation) -> None:
         """Open the file and write its header."""
         if run.space.comm.rank == 0:
-            self._file = TableFile(
-                self._path, ["t", "dt", *(f"{kind}_{field}" for field in run.names for kind in KINDS)]
-            )
+            self._file = TableFile(self._path, columns(run.names))
 
     def step(self, run: Simulation) -> None:
         """Add a row."""
         if self._file:
-            m = run.totals
-            columns = zip(m.mean, m.least, m.largest, m.total, m.clamped, strict=True)
-            self._file.add([run.t, run.last_dt, *(value for field in columns for value in field)])
+            self._file.add(row(run))
 
     def output(self, run: Simulation) -> None:
         """Flush."""
