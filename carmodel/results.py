@@ -203,6 +203,11 @@ class RunDirectory:
         return package.units if package else self._model.units_of(preset)
 
     @property
+    def descriptions(self) -> dict[str, str]:
+        """What each field is; "" where an older run does not say."""
+        return {name: species.description for name, species in self._model.species.items()}
+
+    @property
     def parameters(self) -> dict[str, tuple[Any, Entry]]:
         """Values at the start by name, beside the model's rows; of a diffusivity by cell the table with its source."""
         given = self.settings["parameters"]

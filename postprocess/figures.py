@@ -16,7 +16,7 @@ import numpy as np
 from commandline import Parser, complain, is_folder, say_files
 from homogeneous import plate as homogeneous_plate
 from panels import Array, Curve, Map, Panel, Plate, write
-from style import LABELS, RANKED, SCENARIOS, mathtext
+from style import LABELS, RANKED, SCENARIOS, label_of, line_of, mathtext
 
 from carmodel.models.polyakov import FIELDS
 from carmodel.results import RunDirectory
@@ -54,8 +54,9 @@ class Run:
         self.manifest, self.settings = self._run.manifest, self._run.settings
         if (status := self.manifest.get("status")) != "finished":
             raise InputError(f"{folder}: the run is not finished (status {status})")
+        self.names, self.tumour, self.cart = self._run.names, self._run.tumour, self._run.cart
         self._units = {field: mathtext(unit) for field, unit in self._run.units.items()}
-        self.density = self._units["C"]
+        self.density = self._units[(*self.cart, *self.tumour, *self.names)[0]]
 
     @cached_property
     def series(self) -> dict[str, Array]:
@@ -72,31 +73,53 @@ class Run:
         return self._units.get(name, self.density)
 
     @property
-    def levels(self) -> str:
-        """Units of S, A and H as the end of an axis' name."""
-        units = [self._units[field] for field in "SAH"]
-        return f", {units[0]}" if len(set(units)) == 1 else "; S: {}, A: {}, H: {}".format(*units)
+    def burden(self) -> str:
+        """The sum of the tumour fields, "" of a model without them."""
+        return " + ".join(self.tumour)
+
+    @property
+    def share(self) -> str:
+        """The share of the burden that is not of the kind with most antigen, "" where there is one kind or none."""
+        rest = " + ".join(self.tumour[1:])
+        return f"{f'({rest})' if len(self.tumour) > 2 else rest} / ({self.burden})" if rest else ""
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Fields that are no cells of the tumour and no CAR-T cells."""
+        return tuple(name for name in self.names if name not in (*self.tumour, *self.cart))
+
+    def title_of(self, name: str) -> str:
+        """What a field is."""
+        text = self._run.descriptions[name] or name
+        return text[0].upper() + text[1:]
+
+    def levels(self, *names: str) -> str:
+        """Units of fields as the end of an axis' name."""
+        units = {name: self._units[name] for name in names}
+        if len(set(units.values())) == 1:
+            return f", {units[names[0]]}"
+        return "; " + ", ".join(f"{name}: {unit}" for name, unit in units.items())
 
     def mean(self, name: str) -> Array:
         """Mean of a field or combination at every step."""
-        return combined({field: self.series[f"mean_{field}"] for field in FIELDS}, name)
+        return combined({field: self.series[f"mean_{field}"] for field in self.names}, name)
 
     def means(self, *names: str) -> tuple[Curve, ...]:
         """Curves of means over time."""
-        return tuple(Curve(name, self.series["t"], self.mean(name)) for name in names)
+        return tuple(Curve(name, self.series["t"], self.mean(name), line_of(name)) for name in names)
 
     def profiles(self, *names: str) -> tuple[Curve, ...]:
         """Curves along the line at the last output."""
-        return tuple(Curve(name, self.line["s"], combined(self.line, name)[-1]) for name in names)
+        return tuple(Curve(name, self.line["s"], combined(self.line, name)[-1], line_of(name)) for name in names)
 
     def over_time(self, name: str) -> Map:
         """The line over time."""
         values = combined(self.line, name).T
-        label = f"{LABELS[name]}, {self.unit(name)}"
-        if name == "TB / (TA + TB)":
-            burden = combined(self.line, "TA + TB").T
+        label = f"{label_of(name)}, {self.unit(name)}"
+        if name == self.share:
+            burden = combined(self.line, self.burden).T
             values = np.where(burden >= EMPTY * np.nanmax(burden, initial=0.0), values, np.nan)
-            label = LABELS[name]
+            label = label_of(name)
         return Map(name, self.line["t"], self.line["s"], values, label)
 
     @property
@@ -122,13 +145,17 @@ class Run:
 
 
 def combined(fields: dict[str, Array], name: str) -> Array:
-    """A field, the burden TA + TB, or the antigen-negative share of it; not a number where there is no burden."""
-    if name in fields:
-        return fields[name]
-    burden = fields["TA"] + fields["TB"]
-    if name == "TA + TB":
-        return burden
-    return np.divide(fields["TB"], burden, out=np.full(burden.shape, np.nan), where=burden > 0.0)
+    """A field, the burden "TA + TB", or the share "TB / (TA + TB)" of it; not a number where there is no burden."""
+
+    def total(names: str) -> Array:
+        first, *rest = (fields[part] for part in names.strip("()").split(" + "))
+        return sum(rest, first)
+
+    of, _, burden_names = name.partition(" / ")
+    if not burden_names:
+        return total(of)
+    burden = total(burden_names)
+    return np.divide(total(of), burden, out=np.full(burden.shape, np.nan), where=burden > 0.0)
 
 
 Open = Callable[[str], Run]
@@ -140,7 +167,7 @@ def switching(name: str, share: float) -> str:
 
 
 def only(curve: Curve, style: dict[str, object], name: str) -> Curve:
-    """A curve under another name, without its markers."""
+    """A curve under another name and in another style, without its markers."""
     plain = {key: value for key, value in style.items() if key != "marker"}
     return Curve(name, curve.x, curve.y, plain)
 
@@ -282,10 +309,14 @@ def surroundings(run: Run, name: str, what: str) -> Plate:
                 marks=run.marks,
             ),
             Panel(
-                f"{run.means_of} means, factors", TIME, f"mean level{run.levels}", run.means("A", "H"), marks=run.marks
+                f"{run.means_of} means, factors",
+                TIME,
+                f"mean level{run.levels('S', 'A', 'H')}",
+                run.means("A", "H"),
+                marks=run.marks,
             ),
             Panel(f"Cells, {run.end}", run.place, f"density, {run.density}", run.profiles("TA", "C", "E")),
-            Panel(f"Factors, {run.end}", run.place, f"level{run.levels}", run.profiles("A", "H")),
+            Panel(f"Factors, {run.end}", run.place, f"level{run.levels('S', 'A', 'H')}", run.profiles("A", "H")),
             Panel("Immunosuppressive factor", TIME, run.place, map=run.over_time("A")),
             Panel("Hypoxia", TIME, run.place, map=run.over_time("H")),
         ),

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from commandline import Parser, complain, say_files
 from panels import Curve, Panel, Plate, draw
-from style import check_stem, save
+from style import check_stem, line_of, save
 
 from carmodel.models.polyakov import FIELDS
 from carmodel.scenario.reading import load
@@ -47,7 +47,7 @@ def plate(t: np.ndarray, u: np.ndarray, unit: str) -> Plate:
                 title,
                 "time, days",
                 "share" if "share" in title else f"density, {unit}",
-                tuple(Curve(name, t, curves[name]) for name in names),
+                tuple(Curve(name, t, curves[name], line_of(name)) for name in names),
             )
             for title, names in panels.items()
         ),

@@ -11,14 +11,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from style import COLOURS, line_of, save, shades, use_style
+from style import save, shades, use_style
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Curve:
-    """y over x, both of shape (points,); `name` is a field, a combination, or what the legend says."""
+    """y over x, both of shape (points,); `name` is what the legend says unless `style` has a label."""
 
     name: str
     x: Array
@@ -28,7 +28,7 @@ class Curve:
     @property
     def keywords(self) -> dict[str, Any]:
         """Keywords of `plot`, the legend's text among them."""
-        return self.style | {"label": self.name} if self.name not in COLOURS else line_of(self.name) | self.style
+        return {"label": self.name} | self.style
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import base64
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 from io import StringIO
 from itertools import groupby
 from pathlib import Path
@@ -24,7 +25,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from panels import Panel, Plate, write_numbers
 
 from carmodel import __version__
-from carmodel.models.polyakov import FIELDS
 from carmodel.results import RunDirectory, is_run_directory
 from carmodel.tools.documents import read_json
 from carmodel.tools.errors import InputError
@@ -48,28 +48,29 @@ def number(value: float, digits: int = 4) -> str:
 
 
 def overview(run: Run) -> Plate:
-    """One run in six panels."""
-    escape = bool(run.series["mean_TB"].any())
-    cells = ("TA", "TB", "C", "E") if escape else ("TA", "C", "E")
-    last = "TB / (TA + TB)" if escape else "E"
+    """One run in six panels; of a model without tumour or CAR-T cells in fewer."""
+    tumour = [*run.tumour[:1], *(name for name in run.tumour[1:] if run.series[f"mean_{name}"].any())]
+    cells, factors = (*tumour, *run.cart), run.others
+    panels = []
+    if cells:
+        panels.append(Panel("Cells", TIME, f"mean density, {run.density}", run.means(*cells), marks=run.marks))
+    if factors:
+        level = f"mean level{run.levels(*factors)}"
+        panels.append(Panel("Factors" if cells else "Fields", TIME, level, run.means(*factors), marks=run.marks))
+    level = f"{'density' if cells else 'level'}, {run.density}"
+    panels.append(Panel(f"Profiles, {run.end}", run.place, level, run.profiles(*(cells or factors))))
+    maps = {run.title_of(name): name for name in (run.cart[:1] if cells else factors[:3])}
+    if run.tumour:
+        maps["Tumour burden"] = run.burden
+    if len(tumour) > 1:
+        maps["Antigen-negative share"] = run.share
+    else:
+        maps |= {run.title_of(name): name for name in run.cart[1:2]}
+    panels += [Panel(title, TIME, run.place, map=run.over_time(name)) for title, name in maps.items()]
     return Plate(
         "overview",
-        f"{run.means_of} means of the cells (a) and of chemoattractant, immunosuppressive factor and hypoxia (b) over "
-        "time, cells at the end (c), functional CAR-T cells (d), tumour burden (e) and "
-        f"{'the antigen-negative share of it' if escape else 'exhausted CAR-T cells'} (f) along the line over time.",
-        (
-            Panel("Cells", TIME, f"mean density, {run.density}", run.means(*cells), marks=run.marks),
-            Panel("Factors", TIME, f"mean level{run.levels}", run.means("S", "A", "H"), marks=run.marks),
-            Panel(f"Profiles, {run.end}", run.place, f"density, {run.density}", run.profiles(*cells)),
-            Panel("Functional CAR-T cells", TIME, run.place, map=run.over_time("C")),
-            Panel("Tumour burden", TIME, run.place, map=run.over_time("TA + TB")),
-            Panel(
-                "Antigen-negative share" if escape else "Exhausted CAR-T cells",
-                TIME,
-                run.place,
-                map=run.over_time(last),
-            ),
-        ),
+        f"{run.means_of} means over time, profiles at the end, and along the line over time: {', '.join(maps)}.",
+        tuple(panels),
     )
 
 
@@ -91,17 +92,19 @@ def in_space(run: RunDirectory, name: str) -> dict[str, Any] | None:
     """The run in 3-D for the page; None where it saved no volumes or nothing can be rendered."""
     import volume  # VTK takes a second to load
 
-    if not os.path.isfile(run.folder / "fields.pvd") or not volume.can_draw():
+    cells = run.tumour or run.cart
+    if not cells or not os.path.isfile(run.folder / "fields.pvd") or not volume.can_draw():
         return None
     times = volume.saved_times(run)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "volume.png"
         volume.draw(run, [times[0], times[-1] / 3.0, times[-1]], file)
         escape = " (green) and antigen-negative (purple)" if volume.scale_of(run).escape else ""
-        caption = (
-            f"{name}, cut open in the middle: antigen-positive{escape} tumour cells, the stronger coloured the denser, "
-            f"and the front (blue) where C is {100 * volume.FRONT:g} % of its largest value."
-        )
+        kinds = f"antigen-positive{escape} tumour cells" if len(run.tumour) > 1 else "tumour cells"
+        parts = [f"{kinds}, the stronger coloured the denser"] if run.tumour else []
+        if run.cart:
+            parts.append(f"the front (blue) where {run.cart[0]} is {100 * volume.FRONT:g} % of its largest value")
+        caption = f"{name}, cut open in the middle: {', and '.join(parts)}."
         picture = image(file, caption)
     return {"id": "in-space", "title": "In space", "caption": caption, "picture": picture, "table": None, "wide": True}
 
@@ -187,7 +190,7 @@ def budget_rows(run: Run) -> list[list[str]]:
     """Each field at the end."""
     s = run.series
     rows = []
-    for field in FIELDS:
+    for field in run.names:
         last = [s[f"{kind}_{field}"][-1] for kind in ("mean", "min", "max", "total", "clamped")]
         rows.append([field, *(number(float(value)) for value in (s[f"mean_{field}"][0], *last))])
     return rows
@@ -198,12 +201,24 @@ def percent(now: float, before: float) -> str:
     return f"{100.0 * (now / before - 1.0):+.0f} %" if before > 0.0 else "none at the start"
 
 
+def cards(run: Run) -> Iterator[tuple[str, str]]:
+    """What became of the tumour and of the CAR-T cells, or of each field of a model without both."""
+    if run.tumour:
+        burden = run.mean(run.burden)
+        lowest = int(burden.argmin())
+        yield "Tumour burden, start to end", percent(burden[-1], burden[0])
+        yield "Lowest burden", f"{percent(burden[lowest], burden[0])}, day {number(run.series['t'][lowest], 3)}"
+    if run.share:
+        yield "Antigen-negative at the end", f"{100.0 * run.mean(run.share)[-1]:.0f} %"
+    for name in run.cart[:1] if run.tumour or run.cart else run.names[:4]:
+        mean = run.mean(name)
+        yield f"{'CAR-T cells ' if run.cart else ''}{name}, start to end", percent(mean[-1], mean[0])
+
+
 def run_page(folder: Path, claims: list[Any], *, solid: bool) -> dict[str, Any]:
     """What the page of one run says."""
     directory = RunDirectory(folder)
     run = Run(folder)
-    burden, cart = run.mean("TA + TB"), run.series["mean_C"]
-    lowest = int(burden.argmin())
     name = directory.settings["title"] or folder.resolve().name
     plates = [drawn(overview(run), "The run")]
     if solid and (shown := in_space(directory, name)):
@@ -211,13 +226,7 @@ def run_page(folder: Path, claims: list[Any], *, solid: bool) -> dict[str, Any]:
     return {
         "title": name,
         "lead": f"{grid(directory.manifest)}; {integrator(directory)}; {number(run.manifest['t'])} days simulated.",
-        "cards": [
-            ("Tumour burden, start to end", percent(burden[-1], burden[0])),
-            ("Lowest burden", f"{percent(burden[lowest], burden[0])}, day {number(run.series['t'][lowest], 3)}"),
-            ("Antigen-negative at the end", f"{100.0 * run.mean('TB / (TA + TB)')[-1]:.0f} %"),
-            ("CAR-T cells C, start to end", percent(cart[-1], cart[0])),
-            ("Wall time", f"{number(directory.manifest['wall_seconds']['total'], 3)} s"),
-        ],
+        "cards": [*cards(run), ("Wall time", f"{number(directory.manifest['wall_seconds']['total'], 3)} s")],
         "figures": plates,
         "omitted": [],
         "claims": claims,

@@ -29,8 +29,11 @@ from carmodel.runs.volumes import saved_datasets
 from carmodel.tools.environment import environment
 from carmodel.tools.errors import InputError
 
-SHOWN = ("TA", "TB", "C")
-BURDEN, COMPOSITION = "TA + TB", "composition"
+#: Arrays of a frame: tumour cells with most antigen, all others, both, and the CAR-T cells that are given; colours.
+POSITIVE, NEGATIVE, BURDEN, CART, COMPOSITION = "positive", "negative", "burden", "cart", "composition"
+
+#: The paper's fields in whose colours they are drawn.
+COLOUR = {POSITIVE: "TA", NEGATIVE: "TB", CART: "C"}
 
 #: Pixels of one view; cells along the longest edge when a mesh is sampled for `--show volume`.
 SIZE, SAMPLES = (560, 560), 64
@@ -39,16 +42,17 @@ ANIMATIONS = (".gif", ".webp")
 
 
 class Scale(NamedTuple):
-    """Largest burden and C of the run, so that all times look alike; whether there is TB; the unit."""
+    """Largest burden and CAR-T density of the run, so that all times look alike; whether there is escape; names."""
 
     burden: float
     cart: float
     escape: bool
     unit: str
+    names: dict[str, str]
 
 
 class Frame(NamedTuple):
-    """A time, days, and the fields `SHOWN` and `BURDEN` as point data of a VTK dataset."""
+    """A time, days, and `POSITIVE`, `NEGATIVE`, `BURDEN` and `CART` as point data of a VTK dataset."""
 
     t: float
     data: pyvista.DataSet
@@ -74,12 +78,24 @@ def _plotter(**options: Any) -> pyvista.Plotter:
 
 
 def scale_of(run: RunDirectory) -> Scale:
-    """Bounds from the time series, without reading a volume."""
-    series = run.series
-    burden = float((series["max_TA"] + series["max_TB"]).max())
-    if not np.isfinite([burden, series["max_C"].max()]).all():
+    """Bounds from the time series, without reading a volume.
+
+    Raises InputError where the model has neither tumour nor CAR-T cells, or the series is damaged.
+    """
+    if not run.tumour and not run.cart:
+        raise InputError(
+            f"{run.folder}: has neither tumour nor CAR-T cells to draw; accepted: a model that declares some"
+        )
+    series, none = run.series, np.zeros(1)
+    largest = {name: series[f"max_{name}"] for name in (*run.tumour, *run.cart)}
+    burden = float(sum((largest[name] for name in run.tumour), none).max())
+    cart = float(max((largest[name].max() for name in run.cart[:1]), default=0.0))
+    if not np.isfinite([burden, cart]).all():
         raise InputError(f"{run.folder / 'series.csv'}: is damaged; accepted: finite numbers")
-    return Scale(burden, float(series["max_C"].max()), bool(series["max_TB"].any()), run.units["C"])
+    escape = any(bool(largest[name].any()) for name in run.tumour[1:])
+    groups = {POSITIVE: run.tumour[:1], NEGATIVE: run.tumour[1:] if escape else (), CART: run.cart[:1]}
+    names = {kind: " + ".join(fields) for kind, fields in groups.items() if fields}
+    return Scale(burden, cart, escape, run.units[(*run.cart, *run.tumour)[0]], names)
 
 
 def saved_times(run: RunDirectory) -> list[float]:
@@ -97,20 +113,23 @@ def frames(run: RunDirectory, times: list[float] | None) -> Iterator[Frame]:
     saved, dataset = saved_datasets(run.folder / "fields.pvd")
     for n in range(len(saved)) if times is None else [int(np.argmin(abs(np.array(saved) - t))) for t in times]:
         data = dataset(n)
-        fields = {name: np.array(data.cell_data[name]) for name in SHOWN}
+        fields = {
+            kind: sum((np.array(data.cell_data[name]) for name in names), np.zeros(data.n_cells))
+            for kind, names in ((POSITIVE, run.tumour[:1]), (NEGATIVE, run.tumour[1:]), (CART, run.cart[:1]))
+        }
         data.clear_data()
-        data.cell_data.update(fields | {BURDEN: fields["TA"] + fields["TB"]})
+        data.cell_data.update(fields | {BURDEN: fields[POSITIVE] + fields[NEGATIVE]})
         if isinstance(data, pyvista.UnstructuredGrid):
             data = data.clean()  # pieces of several ranks: their common points become one
         yield Frame(saved[n], data.cell_data_to_point_data())
 
 
 def composition(data: pyvista.DataSet, largest: float) -> np.ndarray:
-    """Colours, shape (points, 3) from 0 to 1: white where there is no tumour, else TA's and TB's in their shares."""
+    """Colours, shape (points, 3) from 0 to 1: white where there is no tumour, else those of both kinds in shares."""
     colour = np.ones((data.n_points, 3))
-    for name in ("TA", "TB"):
-        density = np.clip(data.point_data[name] / largest, 0.0, 1.0)
-        colour -= density[:, None] * (1.0 - np.array(rgb(name)))
+    for kind in (POSITIVE, NEGATIVE):
+        density = np.clip(data.point_data[kind] / largest, 0.0, 1.0)
+        colour -= density[:, None] * (1.0 - np.array(rgb(COLOUR[kind])))
     return np.clip(colour, 0.0, 1.0)
 
 
@@ -120,11 +139,11 @@ def show(plotter: pyvista.Plotter, frame: Frame, scale: Scale, *, clouds: bool, 
     plotter.add_mesh(pyvista.Box(frame.data.bounds).extract_feature_edges(), color="#999999", line_width=1)
     (_clouds if clouds else _surfaces)(plotter, frame.data, scale)
     if legend:
-        front = "C" if clouds else f"C = {FRONT * scale.cart:.2g} {scale.unit}"
-        names = {"C": front} | ({"TB": "TB"} if scale.escape else {}) | {"TA": "TA"}
-        for row, (name, text) in enumerate(names.items()):
-            place = (0.03, 0.03 + 0.05 * row)
-            plotter.add_text(text, position=place, viewport=True, font_size=11, color=COLOURS[name])
+        for row, kind in enumerate(kind for kind in (CART, NEGATIVE, POSITIVE) if kind in scale.names):
+            text, place = scale.names[kind], (0.03, 0.03 + 0.05 * row)
+            if kind == CART and not clouds:
+                text += f" = {FRONT * scale.cart:.2g} {scale.unit}"
+            plotter.add_text(text, position=place, viewport=True, font_size=11, color=COLOURS[COLOUR[kind]])
     plotter.add_text(f"day {frame.t:.3g}", position="upper_edge", font_size=11, color="black")
     plotter.view_vector(DIRECTION)
     plotter.camera.zoom(1.05)
@@ -140,23 +159,23 @@ def _surfaces(plotter: pyvista.Plotter, data: pyvista.DataSet, scale: Scale) -> 
         plotter.add_mesh(tumour, scalars=COMPOSITION, rgb=True, ambient=0.7, diffuse=0.4)
     if scale.cart <= 0.0:
         return
-    front = data.contour([FRONT * scale.cart], scalars="C")
+    front = data.contour([FRONT * scale.cart], scalars=CART)
     if front.n_points and (front := front.clip(**middle, invert=False)).n_points:
-        plotter.add_mesh(front, color=COLOURS["C"], opacity=0.45, smooth_shading=True)
-    line = data.slice(**middle).contour([FRONT * scale.cart], scalars="C")
+        plotter.add_mesh(front, color=COLOURS[COLOUR[CART]], opacity=0.45, smooth_shading=True)
+    line = data.slice(**middle).contour([FRONT * scale.cart], scalars=CART)
     if line.n_points:
         line.translate((0.0, -0.003 * data.length, 0.0), inplace=True)  # before the cut, not in it
-        plotter.add_mesh(line, color=COLOURS["C"], line_width=4)
+        plotter.add_mesh(line, color=COLOURS[COLOUR[CART]], line_width=4)
 
 
 def _clouds(plotter: pyvista.Plotter, data: pyvista.DataSet, scale: Scale) -> None:
     image = data if isinstance(data, pyvista.ImageData) else _sampled(data)
-    for name, largest in (("TA", scale.burden), ("TB", scale.burden), ("C", scale.cart)):
+    for name, largest in ((POSITIVE, scale.burden), (NEGATIVE, scale.burden), (CART, scale.cart)):
         if largest > 0.0 and image.point_data[name].max() > 0.0:
             plotter.add_volume(
                 image.copy(),
                 scalars=name,
-                cmap=[COLOURS[name]] * 2,
+                cmap=[COLOURS[COLOUR[name]]] * 2,
                 clim=(0.0, largest),
                 opacity=np.linspace(0.0, 0.15, 6),
                 show_scalar_bar=False,

@@ -3,11 +3,11 @@
     pvpython postprocess/paraview/view.py DIR [--time DAYS] [--screenshot FILE.png] [--animation FILE.png|.avi]
     CARMODEL_RUN=DIR paraview --script=postprocess/paraview/view.py
 
-DIR is a run directory with `fields.pvd`.  It is the scene of `postprocess/volume.py`: the tumour is where TA + TB is
-above 10 % of its largest value, its colour mixed of those of TA and TB, the stronger the denser; the front is the
-surface where C is 25 % of its largest value in the run.  Both are cut in the middle of the domain, a line marks the
-front on the cut, and all is left in the pipeline browser, to be changed by hand.  For ParaView 5.10 or newer, tried
-with 5.11; needs nothing of carmodel.
+DIR is a run directory with `fields.pvd`.  It is the scene of `postprocess/volume.py`: the tumour is where its cells are
+above 10 % of their largest value, its colour mixed of those of its kinds of cells, the stronger the denser.  The front
+is the surface where the CAR-T cells are 25 % of their largest value in the run.  Both are cut in the middle of the
+domain, a line marks the front on the cut, and all is left in the pipeline browser, to be changed by hand.  For ParaView
+5.10 or newer, tried with 5.11; needs nothing of carmodel.
 """
 
 # ruff: noqa: B905 (ParaView may bring Python 3.9, whose zip is never strict)
@@ -25,8 +25,10 @@ from paraview import simple
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from scene import DIRECTION, FRONT, TUMOUR_EDGE, rgb, round_length
 
-FIELDS = ["C", "E", "TA", "TB", "S", "A", "H"]
 BURDEN, COMPOSITION = "burden", "composition"
+
+#: The paper's fields, of runs that do not tell; in the colours of TA, TB and C all others are shown.
+FIELDS, TUMOUR, CART = ["C", "E", "TA", "TB", "S", "A", "H"], ["TA", "TB"], ["C", "E"]
 
 #: Pixels of a picture.  The domain fills the square at the left, the legend stands to the right of it.
 SIZE = [1200, 900]
@@ -42,23 +44,47 @@ LABELLED = 2 + 8
 
 
 class Run(NamedTuple):
-    """Largest burden (a bound of it) and largest C of the run, whether there is TB, and the unit of densities."""
+    """Largest burden (a bound of it) and largest CAR-T density of the run, the unit of densities, and what is shown.
+
+    Of the tumour the kind with most antigen, and the sum of the others where there are any; the CAR-T cells given.
+    """
 
     burden: float
     cart: float
-    escape: bool
     unit: str
+    positive: str
+    negative: str
+    front: str
+    fields: "list[str]"
+
+    @property
+    def kinds(self) -> "list[tuple[str, str]]":
+        """Names of the tumour's kinds of cells, and in whose colour each is."""
+        pairs = ((self.positive, "TA"), (self.negative, "TB"))
+        return [(name, colour) for name, colour in pairs if name]
 
 
 def read(folder: Path) -> Run:
     """From `series.csv`, without reading a volume, and from `datapackage.json`, which older runs lack."""
-    with (folder / "series.csv").open(newline="", encoding="ascii") as file:
-        rows = [[float(row[f"max_{name}"]) for name in ("TA", "TB", "C")] for row in csv.DictReader(file)]
-    unit = ""
+    unit, fields, tumour, cart = "", FIELDS, TUMOUR, CART
     if (folder / "datapackage.json").is_file():
         package = json.loads((folder / "datapackage.json").read_text(encoding="utf-8"))
-        unit = package["units"]["C"]
-    return Run(max(a + b for a, b, _ in rows), max(c for *_, c in rows), any(b > 0.0 for _, b, _ in rows), unit)
+        model = package.get("model", {"tumour": TUMOUR, "cart": CART})
+        tumour, cart = model["tumour"], model["cart"]
+        fields = [*package["units"]]
+        unit = package["units"][(cart + tumour + fields)[0]]
+    with (folder / "series.csv").open(newline="", encoding="ascii") as file:
+        rows = [{name: float(row[f"max_{name}"]) for name in tumour + cart} for row in csv.DictReader(file)]
+    escape = any(row[name] > 0.0 for row in rows for name in tumour[1:])
+    return Run(
+        max(sum(row[name] for name in tumour) for row in rows),
+        max(row[cart[0]] if cart else 0.0 for row in rows),
+        unit,
+        "".join(tumour[:1]),
+        " + ".join(tumour[1:]) if escape else "",
+        "".join(cart[:1]),
+        fields,
+    )
 
 
 class Domain(NamedTuple):
@@ -78,12 +104,12 @@ class Domain(NamedTuple):
         return 0.5 * math.dist(self.low, self.high)
 
 
-def composition(most: float) -> str:
-    """Colours as a function of TA and TB for the calculator: white where there is no tumour."""
-    parts = [f"min(max({name}/{most!r},0),1)" for name in ("TA", "TB")]
+def composition(run: Run) -> str:
+    """Colours as a function of both kinds of cells for the calculator: white where there is no tumour."""
     channels = []
-    for axis, lacks in zip(("iHat", "jHat", "kHat"), zip(rgb("TA"), rgb("TB"))):
-        channels.append(f"{axis}*max(1-{parts[0]}*{1 - lacks[0]!r}-{parts[1]}*{1 - lacks[1]!r},0)")
+    for n, axis in enumerate(("iHat", "jHat", "kHat")):
+        lacks = [f"min(max(({name})/{run.burden or 1.0!r},0),1)*{1 - rgb(colour)[n]!r}" for name, colour in run.kinds]
+        channels.append(f"{axis}*max({'-'.join(['1', *lacks])},0)")
     return "+".join(channels)
 
 
@@ -109,7 +135,7 @@ def pipeline(folder: Path, view: object) -> Domain:
     """Reader, tumour, front, axes, scale bar, legend and time in a view."""
     run = read(folder)
     reader = simple.PVDReader(registrationName=folder.name, FileName=str(folder / "fields.pvd"))
-    reader.CellArrays = FIELDS
+    reader.CellArrays = run.fields
     simple.GetAnimationScene().UpdateAnimationUsingDataTimeSteps()
     reader.UpdatePipeline()
     information = reader.GetDataInformation()
@@ -121,12 +147,14 @@ def pipeline(folder: Path, view: object) -> Domain:
         cells = simple.CleantoGrid(registrationName="one mesh", Input=reader)
     points = simple.CellDatatoPointData(registrationName="point data", Input=cells)
     burden = simple.Calculator(registrationName=BURDEN, Input=points)
-    burden.ResultArrayName, burden.Function = BURDEN, "TA + TB"
+    burden.ResultArrayName, burden.Function = BURDEN, " + ".join(name for name, _ in run.kinds) or "0"
     fields = simple.Calculator(registrationName=COMPOSITION, Input=burden)
-    fields.ResultArrayName, fields.Function = COMPOSITION, composition(run.burden or 1.0)
+    fields.ResultArrayName, fields.Function = COMPOSITION, composition(run)
 
-    show_tumour(view, fields, domain, run)
-    show_front(view, fields, domain, run)
+    if run.positive:
+        show_tumour(view, fields, domain, run)
+    if run.front:
+        show_front(view, fields, domain, run)
     show_domain(view, reader, domain)
     show_legend(view, run)
     time = simple.AnnotateTimeFilter(registrationName="time", Input=reader)
@@ -151,14 +179,14 @@ def show_front(view: object, fields: object, domain: Domain, run: Run) -> None:
     """The front cut open, and where it crosses the cut: inside the tumour the line alone can be seen."""
     level = FRONT * (run.cart or 1.0)
     front = simple.Contour(registrationName="CAR-T front", Input=fields)
-    front.ContourBy, front.Isosurfaces = ["POINTS", "C"], [level]
+    front.ContourBy, front.Isosurfaces = ["POINTS", run.front], [level]
     surface = show_in(view, cut_open("CAR-T front, cut", front, domain.middle), rgb("C"))
     surface.Opacity = 0.45
 
     cut = simple.Slice(registrationName="cut", Input=fields)
     cut.SliceType.Origin, cut.SliceType.Normal = domain.middle, [0.0, 1.0, 0.0]
     crossing = simple.Contour(registrationName="CAR-T front on the cut", Input=cut)
-    crossing.ContourBy, crossing.Isosurfaces = ["POINTS", "C"], [level]
+    crossing.ContourBy, crossing.Isosurfaces = ["POINTS", run.front], [level]
     line = show_in(view, crossing, rgb("C"))
     line.LineWidth, line.Ambient, line.Diffuse = 4.0, 1.0, 0.0
     line.Position = [0.0, -0.006 * domain.radius, 0.0]  # before the cut, not in it
@@ -198,10 +226,10 @@ def show_domain(view: object, reader: object, domain: Domain) -> None:
 def show_legend(view: object, run: Run) -> None:
     """A bar for each kind of tumour cell, and what the front is."""
     of_unit = f", {run.unit}" if run.unit else ""
-    for place, name in enumerate(("TA", "TB") if run.escape else ("TA",)):
+    for place, (name, colour) in enumerate(run.kinds):
         table = simple.GetColorTransferFunction(f"{name} of the tumour")
         table.ColorSpace, table.ScalarRangeInitialized = "RGB", 1.0
-        table.RGBPoints = [0.0, 1.0, 1.0, 1.0, run.burden or 1.0, *rgb(name)]
+        table.RGBPoints = [0.0, 1.0, 1.0, 1.0, run.burden or 1.0, *rgb(colour)]
         bar = simple.GetScalarBar(table, view)
         bar.Title, bar.ComponentTitle, bar.Visibility = f"{name}{of_unit}", "", 1
         bar.WindowLocation, bar.Position = "Any Location", [0.77 + 0.11 * place, 0.30]
@@ -209,7 +237,10 @@ def show_legend(view: object, run: Run) -> None:
         bar.TitleFontSize, bar.LabelFontSize = 20, 18
         bar.AddRangeLabels, bar.UseCustomLabels = 0, 1
         bar.CustomLabels, bar.AutomaticLabelFormat, bar.LabelFormat = ticks(0.0, run.burden or 1.0), 0, "%-.3g"
-    text = simple.Text(registrationName="front", Text=f"front: C = {FRONT * run.cart:.2g}{run.unit and ' ' + run.unit}")
+    if not run.front:
+        return
+    level = f"front: {run.front} = {FRONT * run.cart:.2g}{run.unit and ' ' + run.unit}"
+    text = simple.Text(registrationName="front", Text=level)
     front = simple.Show(text, view)
     front.WindowLocation, front.Position = "Any Location", [0.76, 0.2]
     front.Color, front.FontSize = list(rgb("C")), 20

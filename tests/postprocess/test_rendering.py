@@ -137,7 +137,7 @@ def test_frames_are_the_saved_volumes(kind, request):
     (frame,) = volume.frames(run, [0.6])
     assert frame.t == 0.5
     saved = dict(zip(FIELDS, run.volumes.read(1), strict=True))
-    for name, values in (("C", saved["C"]), (volume.BURDEN, saved["TA"] + saved["TB"])):
+    for name, values in ((volume.CART, saved["C"]), (volume.BURDEN, saved["TA"] + saved["TB"])):
         # VTK puts the mean of the eight cells around it on an inner point.
         inner = sum(values[i : i + 7, j : j + 7, k : k + 7] for i, j, k in np.ndindex(2, 2, 2)) / 8.0
         assert frame.data.point_data[name].reshape(9, 9, 9)[1:-1, 1:-1, 1:-1] == pytest.approx(inner, rel=1e-12)
@@ -145,8 +145,8 @@ def test_frames_are_the_saved_volumes(kind, request):
 
 def test_composition_mixes_the_fields_colours():
     data = pyvista.PolyData(np.zeros((4, 3)))
-    data.point_data["TA"] = np.array([0.0, 2.0, 0.0, 0.5])
-    data.point_data["TB"] = np.array([0.0, 0.0, 2.0, 0.5])
+    data.point_data[volume.POSITIVE] = np.array([0.0, 2.0, 0.0, 0.5])
+    data.point_data[volume.NEGATIVE] = np.array([0.0, 0.0, 2.0, 0.5])
     none, positive, negative, mixed = volume.composition(data, 2.0)
     for found, name in ((positive, "TA"), (negative, "TB")):
         assert "#{:02X}{:02X}{:02X}".format(*(round(255 * c) for c in found)) == COLOURS[name]
