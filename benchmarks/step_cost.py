@@ -59,7 +59,7 @@ def worker() -> None:
     from carmodel.runs.initial import initial_state
     from carmodel.runs.output.series import Series
     from carmodel.runs.output.vtk import VtkVolumes
-    from carmodel.runs.simulation import Observer, Simulation
+    from carmodel.runs.simulation import Observer, Plan, Simulation
     from carmodel.scenario.fields import Initial
     from carmodel.spaces import BoxSpace
 
@@ -81,10 +81,9 @@ def worker() -> None:
             clock = Clock()
             with tempfile.TemporaryDirectory() as name:
                 folder = Path(comm.bcast(name))
-                run = Simulation(
-                    space, integrator, u, end=steps * DT, every=steps * DT, dt=DT,
-                    observers=[Series(folder), VtkVolumes(folder, MODEL.units_of("normalised")), clock],
-                )  # fmt: skip
+                plan = Plan(end=steps * DT, every=steps * DT, dt=DT)
+                observers = [Series(folder), VtkVolumes(folder, MODEL.units_of("normalised")), clock]
+                run = Simulation(space, integrator, u, plan, observers)
                 run.run()
                 comm.barrier()
             row = {"cells": n, "solver": solver, "ranks": comm.size}

@@ -58,7 +58,7 @@ def errors_in_time() -> str:
         exact = state_at_end(N, taxis, 1e-8, clamp=taxis != "central")[0]
         for rtol in ASKED:
             state, steps, integrator = state_at_end(N, taxis, rtol)
-            depth, share = integrator.undershoot.accepted[0], integrator.clamped[0] / state[0].sum()
+            depth, share = integrator.step_size.undershoot.accepted[0], integrator.clamped[0] / state[0].sum()
             error = relative(state, exact).max()
             lines.append(f"| {taxis} | {rtol:g} | {steps} | {error:.1e} | {depth:.0e} | {share:.0e} |")
             print(lines[-1], flush=True)

@@ -38,3 +38,18 @@ def test_each_module_has_its_row_and_imports_from_no_row_below():
     edges = [(name, str(path.relative_to(PACKAGE))) for name, file in files.items() for path in imported(file)]
     assert len(edges) > 200
     assert [f"{one} imports {other}" for one, other in edges if of.get(other, 0) > of[one]] == []
+
+
+def test_files_and_signatures_are_short():
+    """At most some 400 lines a file and seven arguments a function."""
+    long = []
+    for file in PACKAGE.rglob("*.py"):
+        text = file.read_text()
+        if (lines := text.count("\n")) > 410:
+            long.append(f"{file.name}: {lines} lines")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                names = [a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
+                if len([name for name in names if name not in ("self", "cls")]) > 7:
+                    long.append(f"{file.name}: {node.name}({', '.join(names)})")
+    assert long == []

@@ -1,6 +1,7 @@
-"""What adaptive integrators decide alike: what an error is held against, whose an undershoot is, where steps land."""
+"""How adaptive integrators choose their steps: tried, judged by error and undershoot, kept or repeated shorter."""
 
 from math import inf
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from mpi4py import MPI
@@ -50,6 +51,88 @@ def measure(space: Space, fields: Array) -> tuple[Array, Array, Array]:
     return root_mean_squares(space, sums), -extremes[: len(fields)], extremes[len(fields) :]
 
 
+class Attempt(NamedTuple):
+    """A step on trial: its days, how far each field reaches below zero (`relative_undershoot`), and how many longer
+    ones the method itself has given up for their error.
+    """
+
+    made: float
+    below: Array
+    rejections: int = 0
+
+
+class Method(Protocol):
+    """What makes the steps that `StepSize` chooses."""
+
+    def attempt(self, h: float) -> Attempt:
+        """Try a step of h days, or of fewer; collective."""
+
+    def proposed(self, made: float) -> tuple[float, bool]:
+        """The length that the error of the last attempt, of `made` days, asks for; whether it may be kept; collective.
+
+        Asked only of attempts whose undershoot is accepted.
+        """
+
+
+class StepSize:
+    """Lengths of steps: the next one by the error of the last, a shorter one for an attempt that is not kept.
+
+    `rtol` is what errors and undershoots are held against, `names` those of the fields, `dt` the first step, also after
+    a discontinuity, in days, `landing` the share of what is left until a time that the first of the last two steps
+    takes.
+    """
+
+    def __init__(self, rtol: float, names: tuple[str, ...], dt: float, landing: float) -> None:
+        self.undershoot = Undershoot(rtol, names)
+        #: Attempts that were not kept, by reason.
+        self.rejected = {"error": 0, "undershoot": 0}
+        self._rtol, self._landing = rtol, landing
+        self.first = self._next = dt
+
+    def restart(self) -> None:
+        """The state or the equations have changed at once: go on with a small step."""
+        self._next = min(self._next, self.first)
+        self.undershoot.forget()
+
+    def start_with(self, dt: float) -> None:
+        """Have another first step, in days."""
+        self.first = self._next = dt
+
+    def accepted(self, limit: float, method: Method) -> Attempt:
+        """The step of at most `limit` days that is kept, of those that the method tries; collective.
+
+        Raises NumericsError where none is short enough.
+        """
+        natural = self._next
+        h = first_attempt(natural, limit, self._landing)
+        self.undershoot.begin()
+        while True:
+            attempt = method.attempt(h)
+            self.rejected["error"] += attempt.rejections
+            if not self.undershoot.accepts(attempt.below, attempt.made):
+                self.rejected["undershoot"] += 1
+                h = natural = SHORTENED * attempt.made
+                continue
+            proposed, is_kept = method.proposed(attempt.made)
+            if is_kept:
+                break
+            self.rejected["error"] += 1
+            h = natural = proposed
+            if h < SHORTEST:
+                raise NumericsError(f"no step is short enough for integrator.rtol = {self._rtol:g}")
+        self.undershoot.keep(attempt.below, attempt.made)
+        self._next = proposed if attempt.rejections else next_attempt(proposed, attempt.made, natural)
+        return attempt
+
+    def figures(self) -> dict[str, object]:
+        """Counts for the manifest."""
+        return {
+            "rejected_steps": sum(self.rejected.values()),
+            "rejected_for": dict(self.rejected),
+            "undershoot": dict(zip(self.undershoot.names, self.undershoot.accepted.tolist(), strict=True)),
+        }
+
+
 class Scale:
     """The size of each field, against which its error is judged: at least `NEGLIGIBLE` of the largest it has been."""
 
@@ -77,7 +160,7 @@ class Undershoot:
     """
 
     def __init__(self, rtol: float, names: tuple[str, ...]) -> None:
-        self._rtol, self._names = rtol, names
+        self._rtol, self.names = rtol, names
         self._best = inf
         #: Largest accepted undershoot of each field, relative to its largest value then, shape (fields,).
         self.accepted: Array = np.zeros(len(names))
@@ -102,7 +185,7 @@ class Undershoot:
             return True
         if made < SHORTEST:
             what = f"undershoots by {depth:.2g}" if depth < inf else "is no longer finite"
-            raise NumericsError(f"{self._names[int(below.argmax())]} {what} even in a step of {made:.2g} days")
+            raise NumericsError(f"{self.names[int(below.argmax())]} {what} even in a step of {made:.2g} days")
         self._best = depth / made
         return False
 

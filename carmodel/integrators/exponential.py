@@ -4,32 +4,23 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from mpi4py import MPI
 from numpy.typing import NDArray
 
 from ..model import Medium
 from ..solvers import phi
 from ..spaces import BoxSpace
 from ..spaces.cosine import CosineTransform
-from ..tools.errors import NumericsError
 from ..tools.owner import Owner, destroyed_if_unfinished
-from .adaptive import (
-    SHORTENED,
-    SHORTEST,
-    Scale,
-    Undershoot,
-    first_attempt,
-    measure,
-    next_attempt,
-    relative_undershoot,
-    root_mean_squares,
-)
+from .adaptive import Attempt, Scale, StepSize, measure, relative_undershoot, root_mean_squares
 
 Array = NDArray[np.float64]
 
 #: A step is this part of the one whose error would be just small enough, and so many times the one before at most and
 #: at least.
 SAFETY, SHRINK, GROW = 0.9, 0.2, 10.0
+
+#: Share of what is left until a time to land on that the first of the last two steps takes.
+LANDING = 0.5
 
 #: Values below zero of this part of a field's largest are the transform's rounding: the next step starts without them
 #: having been taken out.
@@ -46,7 +37,10 @@ class Exponential(Owner):
     over cells and fields, each field's in units of its own, is held below `rtol`.
 
     Diffusion and taxis together are positive in all schemes but "central"; high order is not: steps that undershoot are
-    repeated shorter (`control.Undershoot`).  What is accepted below zero becomes zero and counts in `clamped`.
+    repeated shorter (`adaptive.Undershoot`).  What is accepted below zero becomes zero and counts in `clamped`.
+
+    Between steps the state is its cosines.  The array given to `step` holds the same state on the cells, and the stages
+    in between: who changes it otherwise says so by `restart`.
 
     Parameters
     ----------
@@ -76,16 +70,14 @@ class Exponential(Owner):
         adapt: bool = True,
     ) -> None:
         self.space, self.taxis, self.rtol, self.clamp, self.adapt = space, taxis, rtol, clamp, adapt
-        #: Sum over this rank's cells of what clamping added to each field so far, shape (fields,).
         self.model = medium.model
         n = len(self.model.names)
+        #: Sum over this rank's cells of what clamping added to each field so far, shape (fields,).
         self.clamped: Array = np.zeros(n)
-        self.undershoot = Undershoot(rtol, self.model.names)
+        self.step_size = StepSize(rtol, self.model.names, dt, LANDING)
         self.negligible = rtol  # what is clamped beyond it belies the error aimed at
-        self.rejected = {"error": 0, "undershoot": 0}
         #: Wall time spent, in seconds, by phase.
         self.seconds = {"reaction_taxis": 0.0, "diffusion": 0.0, "time_stepper": 0.0}
-        self._first_dt = self._next = dt
         self._scale = Scale(n)
         self._transform = self.adopt(CosineTransform(space))
         modes = (n, *self._transform.modes_shape)
@@ -94,9 +86,8 @@ class Exponential(Owner):
         self._scratch, self._squares = np.empty((modes[0] * modes[1], 6, modes[3])), np.empty(modes[:2])
         # Fields on their way to and from their cosines; these themselves where their places are the same.
         self._cells = None if self._transform.in_place else np.empty((n, *space.owned_shape))
-        # The state, or a stage, with its ghosts; between steps the state that `_u` and `_N_1` belong to.
-        self._ghosted = space.zeros(n)
-        self._begun = False
+        #: The caller's array on the cells, with ghosts; None until a step begins from what it holds.
+        self._field: Array | None = None
         self._set(medium)
 
     def _set(self, medium: Medium) -> None:
@@ -110,78 +101,44 @@ class Exponential(Owner):
         """
         start, inside = perf_counter(), self._seconds_inside()
         with self.space.threads:
-            self._take(u)
-            made = self._accepted_step(dt)
-        self._keep(u)
+            if self._field is not u:
+                self._field = u
+                self._renew()
+            made, below, _ = self.step_size.accepted(dt, self)
+        self._keep(below)
         self.seconds["time_stepper"] += perf_counter() - start - (self._seconds_inside() - inside)
         return made
 
     def restart(self, medium: Medium) -> None:
         """The state or the equations have changed at once: go on with these, from a small step; collective."""
         self._set(medium)
-        self._next = min(self._next, self._first_dt)
-        self._begun = False
-        self.undershoot.forget()
+        self._field = None
+        self.step_size.restart()
 
     @property
     def deepest_undershoot(self) -> Array:
         """How far below zero accepted steps left each field, relative to its largest value then, shape (fields,)."""
-        return self.undershoot.accepted
+        return self.step_size.undershoot.accepted
 
     def figures(self) -> dict[str, Any]:
         """Counts for the manifest."""
         return {
             "method": "exponential Runge-Kutta 4 (Krogstad)",
-            "rejected_steps": sum(self.rejected.values()),
-            "rejected_for": dict(self.rejected),
-            "undershoot": dict(zip(self.model.names, self.undershoot.accepted.tolist(), strict=True)),
+            **self.step_size.figures(),
         }
 
     # ---- one step ------------------------------------------------------------------------------------------------
 
-    def _take(self, u: Array) -> None:
-        """Start from the state u, unless it is what the last step left."""
-        own, mine = self.space.owned(u), self.space.owned(self._ghosted)
-        other = not (self._begun and np.array_equal(own, mine))
-        if self.space.comm.allreduce(other, MPI.LOR):
-            mine[...] = own
-            self._renew()
-            self._begun = True
-
     def _renew(self) -> None:
         """From the state on the cells: its cosines, its rates, and the sizes that its fields are judged by."""
         fields = self._u if self._cells is None else self._cells
-        fields[...] = self.space.owned(self._ghosted)
+        fields[...] = self.space.owned(self._cell_values)
         self._sizes, _, self._largest = measure(self.space, fields.reshape(len(fields), -1))
         self._transform.to_modes(fields, self._u)
         self._rate(self._N_1)
 
-    def _accepted_step(self, limit: float) -> float:
-        """Make the step of at most `limit` days that is to be kept; returns its length and sets the next one's."""
-        natural = self._next
-        h = first_attempt(natural, limit, 0.5)
-        self.undershoot.begin()
-        while True:
-            below = self._attempt(h)
-            if not self.undershoot.accepts(below, h):
-                self.rejected["undershoot"] += 1
-                h = natural = SHORTENED * h
-                continue
-            self._rate(self._N_5)
-            factor = self._growth(h) if self.adapt else 1.0
-            if factor >= SAFETY:
-                break
-            self.rejected["error"] += 1
-            h = natural = factor * h
-            if h < SHORTEST:
-                raise NumericsError(f"no step is short enough for integrator.rtol = {self.rtol:g}")
-        self._next = next_attempt(factor * h, h, natural)
-        self.undershoot.keep(below, h)
-        self._below = below
-        return h
-
-    def _attempt(self, h: float) -> Array:
-        """The state after a step of h days; how far its fields reach below zero, shape (fields,)."""
+    def attempt(self, h: float) -> Attempt:
+        """The state after a step of h days, among the cosines and on the cells; collective."""
         self._combine(phi.SECOND, h, self._stage)
         self._to_cells()
         self._rate(self._N_2)
@@ -196,11 +153,18 @@ class Exponential(Owner):
         fields = self._to_cells()
         self._new_sizes, least, largest = measure(self.space, fields.reshape(len(fields), -1))
         self._new_largest = largest
-        return relative_undershoot(self._new_sizes, least, np.maximum(largest, self._largest))
+        return Attempt(h, relative_undershoot(self._new_sizes, least, np.maximum(largest, self._largest)))
+
+    def proposed(self, made: float) -> tuple[float, bool]:
+        """The length that the error of the step of `made` days asks for, and whether it may be kept; collective."""
+        self._rate(self._N_5)
+        factor = self._growth(made) if self.adapt else 1.0
+        return factor * made, factor >= SAFETY
 
     def _growth(self, h: float) -> float:
         """How many times as long the next step is to be as this one of h days; below `SAFETY`, this one is to be."""
-        phi.squared_errors(h, self._D, *self._transform.eigenvalues, self._N_3, self._N_5, self._scratch, self._squares)
+        stages = self._N_3, self._N_5
+        phi.squared_errors(h, self._D, self._transform.eigenvalues, stages, self._squares, self._scratch)
         errors = root_mean_squares(self.space, self._squares.sum(axis=1))
         rates = root_mean_squares(self.space, np.einsum("fkji,fkji->f", self._N_1, self._N_1))
         judged = self._scale.judged(self._sizes, rates, h)
@@ -209,34 +173,28 @@ class Exponential(Owner):
             return SHRINK
         return float(np.clip(SAFETY * max(error, 1e-30) ** (-1.0 / self.order), SHRINK, GROW))
 
-    def _keep(self, u: Array) -> None:
-        """The new state becomes `u` and the one that the next step starts from."""
+    def _keep(self, below: Array) -> None:
+        """The new state, which reaches `below` zero, becomes the one that the next step starts from."""
         self._u, self._new = self._new, self._u
         self._N_1, self._N_5 = self._N_5, self._N_1
         self._sizes, self._largest = self._new_sizes, self._new_largest
         if self.clamp:
-            for f, field in enumerate(self._ghosted):
+            for f, field in enumerate(self._cell_values):
                 self.clamped[f] += self.space.clamp(field)
-            if self._below.max() > ROUNDING:
+            if below.max() > ROUNDING:
                 self._renew()
-        self.space.owned(u)[...] = self.space.owned(self._ghosted)
 
     # ---- between cosines and cells -------------------------------------------------------------------------------
 
+    @property
+    def _cell_values(self) -> Array:
+        assert self._field is not None
+        return self._field
+
     def _combine(self, what: int, h: float, out: Array) -> None:
         start = perf_counter()
-        phi.combine(
-            what,
-            h,
-            self._D,
-            *self._transform.eigenvalues,
-            self._u,
-            self._N_1,
-            self._N_2,
-            self._N_3,
-            out,
-            self._scratch,
-        )
+        cosines = self._u, self._N_1, self._N_2, self._N_3
+        phi.combine(what, h, self._D, self._transform.eigenvalues, cosines, out, self._scratch)
         self.seconds["diffusion"] += perf_counter() - start
 
     def _to_cells(self) -> Array:
@@ -244,16 +202,16 @@ class Exponential(Owner):
         start = perf_counter()
         fields = self._stage if self._cells is None else self._cells
         self._transform.to_fields(self._stage, fields)
-        self.space.owned(self._ghosted)[...] = fields
+        self.space.owned(self._cell_values)[...] = fields
         self.seconds["diffusion"] += perf_counter() - start
         return fields
 
     def _rate(self, N: Array) -> None:
         """Cosines of the reactions and taxis of what is on the cells."""
         start = perf_counter()
-        self.space.exchange(self._ghosted, self.model.neighbours)
+        self.space.exchange(self._cell_values, self.model.neighbours)
         rate = N if self._cells is None else self._cells
-        self.space.explicit_rate(self._ghosted, rate.reshape(len(rate), -1), self.medium, self.taxis)
+        self.space.explicit_rate(self._cell_values, rate.reshape(len(rate), -1), self.medium, self.taxis)
         middle = perf_counter()
         self._transform.to_modes(rate, N)
         self.seconds["reaction_taxis"] += middle - start

@@ -14,7 +14,7 @@ from ..spaces import Space
 from ..tools.errors import InputError, NotFiniteError, NumericsError
 from ..tools.owner import Owner, destroyed_if_unfinished
 from ..tools.petsc import PETSc
-from .adaptive import SHORTENED, Scale, Undershoot, first_attempt, measure, next_attempt, relative_undershoot
+from .adaptive import Attempt, Scale, StepSize, measure, relative_undershoot
 
 Array = NDArray[np.float64]
 
@@ -62,7 +62,7 @@ class Imex(Owner):
     `-ts_arkimex_type`, 4 unless given.
 
     Diffusion and taxis together are positive in all schemes but "central"; high order is not: steps that undershoot are
-    repeated shorter (`control.Undershoot`).  What is accepted below zero becomes zero and counts in `clamped`.
+    repeated shorter (`adaptive.Undershoot`).  What is accepted below zero becomes zero and counts in `clamped`.
 
     Parameters
     ----------
@@ -89,21 +89,23 @@ class Imex(Owner):
         clamp: bool = True,
     ) -> None:
         self.space, self.taxis, self.rtol, self.clamp = space, taxis, rtol, clamp
-        #: Sum over this rank's cells of what clamping added to each field so far, shape (fields,).
         self.model = medium.model
         self._n = len(self.model.names)
+        #: Sum over this rank's cells of what clamping added to each field so far, shape (fields,).
         self.clamped: Array = np.zeros(self._n)
-        self.undershoot = Undershoot(rtol, self.model.names)
+        self.step_size = StepSize(rtol, self.model.names, dt, LANDING)
         self.negligible = rtol  # what is clamped beyond it belies the error aimed at
-        self.rejected = {"error": 0, "undershoot": 0}
         #: Wall time spent, in seconds, by phase.
         self.seconds = {"reaction_taxis": 0.0, "diffusion": 0.0, "time_stepper": 0.0}
-        self._t, self._first_dt, self._next = 0.0, dt, dt
+        self._t = 0.0
         self._scale = Scale(self._n)
         self._largest: Array = np.zeros(self._n)
         self._judged_for = 0.0  # days of the attempt whose error `_tolerance` judges
         self._shift, self._setting_up = 1.0, False
         self._failure: _Failure | None = None
+        # What an attempt starts from, whether it is the second of a step or a later one, PETSc's number of the step.
+        self._before: Array = np.empty(0)
+        self._is_repeated, self._steps = False, 0
         self._ghosted = space.zeros(self._n)
         self._ghosted_of = self._diffused_of = (0, 0)
         self._set(medium)
@@ -141,11 +143,15 @@ class Imex(Owner):
         except PETSc.Error as error:
             raise InputError(f"PETSc options for TS: {petsc_reason(error)}; accepted: what PETSc knows") from None
         ts.setErrorIfStepFails(False)  # `_attempt` looks
-        given = PETSc.Options()
+        self._take_options()
+
+    def _take_options(self) -> None:
+        """Read what the user's options made of the stepper; InputError where that is another method."""
+        ts, given = self._ts, PETSc.Options()
         if ts.getType() != PETSc.TS.Type.ARKIMEX:
             raise InputError(f"PETSc option -ts_type {ts.getType()}; accepted: arkimex")
-        if snes.getType() != PETSc.SNES.Type.PYTHON:
-            raise InputError(f"PETSc option -imex_snes_type {snes.getType()}; accepted: none, the stages are linear")
+        if (kind := ts.getSNES().getType()) != PETSc.SNES.Type.PYTHON:
+            raise InputError(f"PETSc option -imex_snes_type {kind}; accepted: none, the stages are linear")
         if given.getBool("ts_arkimex_fully_implicit", False):
             raise InputError("PETSc option -ts_arkimex_fully_implicit; accepted: not set, only diffusion is implicit")
         #: PETSc's name of the method, and its order of accuracy.
@@ -164,9 +170,9 @@ class Imex(Owner):
         if not (given.hasName("ts_rtol") or given.hasName("ts_atol")):
             ts.setTolerances(rtol=0.0, atol=self._tolerance)
         if given.hasName("ts_dt"):
-            self._first_dt = self._next = ts.getTimeStep()
-            if not 0.0 < self._first_dt < inf:
-                raise InputError(f"PETSc option -ts_dt {self._first_dt:g}; accepted: a positive number of days")
+            self.step_size.start_with(ts.getTimeStep())
+            if not 0.0 < ts.getTimeStep() < inf:
+                raise InputError(f"PETSc option -ts_dt {ts.getTimeStep():g}; accepted: a positive number of days")
 
     def step(self, u: Array, dt: float) -> float:
         """Advance the state, shape (fields, n_local), in place by at most dt days; return the days made.  Collective.
@@ -176,7 +182,8 @@ class Imex(Owner):
         start, inside = perf_counter(), self._seconds_inside()
         own = self.space.owned(u)
         with self.space.threads:
-            made = self._accepted_step(own, dt)
+            self._before, self._is_repeated = own, False
+            made = self.step_size.accepted(dt, self).made
         own[...] = self._fields_of(self._u)
         if self.clamp:
             for f, field in enumerate(u):
@@ -195,22 +202,19 @@ class Imex(Owner):
             self._diffusion.iterations += iterations
         else:
             self.medium = medium
-        self._next = min(self._next, self._first_dt)
-        self.undershoot.forget()
+        self.step_size.restart()
         self._ts.restartStep()
 
     @property
     def deepest_undershoot(self) -> Array:
         """How far below zero accepted steps left each field, relative to its largest value then, shape (fields,)."""
-        return self.undershoot.accepted
+        return self.step_size.undershoot.accepted
 
     def figures(self) -> dict[str, Any]:
         """Counts for the manifest."""
         return {
             "method": f"ARKIMEX {self.method}",
-            "rejected_steps": sum(self.rejected.values()),
-            "rejected_for": dict(self.rejected),
-            "undershoot": dict(zip(self.model.names, self.undershoot.accepted.tolist(), strict=True)),
+            **self.step_size.figures(),
             "linear_solvers": self._diffusion.preconditioners,
             "linear_iterations": dict(zip(self.model.names, self._diffusion.iterations.tolist(), strict=True)),
         }
@@ -222,31 +226,13 @@ class Imex(Owner):
 
     # ---- one step ------------------------------------------------------------------------------------------------
 
-    def _accepted_step(self, before: Array, limit: float) -> float:
-        """From the state `before` to `_u` in at most `limit` days; returns their number and sets the next step."""
-        ts, natural = self._ts, self._next
-        h = first_attempt(natural, limit, LANDING)
-        self.undershoot.begin()
-        while True:
-            steps = ts.getStepNumber()
-            self._fields_of(self._u)[...] = before
-            made, below, by_error = self._attempt(h)
-            self.rejected["error"] += by_error
-            if self.undershoot.accepts(below, made):
-                break
-            self.rejected["undershoot"] += 1
-            ts.setStepNumber(steps)
-            h = natural = SHORTENED * made
-        self.undershoot.keep(below, made)
-        self._next = ts.getTimeStep() if by_error else next_attempt(ts.getTimeStep(), h, natural)
-        return made
-
-    def _attempt(self, h: float) -> tuple[float, Array, int]:
-        """A step of PETSc's, of h days or, where its error is too large, fewer.
-
-        Returns its days, how far its fields reach below zero, shape (fields,), and how many longer ones PETSc rejected.
-        """
+    def attempt(self, h: float) -> Attempt:
+        """A step of PETSc's of h days or, where its error is too large, fewer, from the state before; collective."""
         ts = self._ts
+        if self._is_repeated:
+            ts.setStepNumber(self._steps)
+        self._is_repeated, self._steps = True, ts.getStepNumber()
+        self._fields_of(self._u)[...] = self._before
         rejections = ts.getStepRejections()
         ts.setTime(self._t)
         ts.setTimeStep(h)
@@ -258,12 +244,16 @@ class Imex(Owner):
         if self._failure:
             if not isinstance(self._failure.error, NotFiniteError):
                 raise self._failure.error
-            return self._failure.dt, np.full(self._n, inf), self._failure.rejections - rejections
+            return Attempt(self._failure.dt, np.full(self._n, inf), self._failure.rejections - rejections)
         if (reason := ts.getConvergedReason()) < 0:
             names = {number: name for name, number in vars(PETSc.TS.ConvergedReason).items()}
             raise NumericsError(f"no step is short enough: PETSc says: {names.get(reason, reason)}")
         by_error = ts.getStepRejections() - rejections
-        return ts.getTime() - self._t if by_error else h, self._below_zero(), by_error
+        return Attempt(ts.getTime() - self._t if by_error else h, self._below_zero(), by_error)
+
+    def proposed(self, made: float) -> tuple[float, bool]:
+        """The length of the next step after PETSc has accepted this one of `made` days for its error."""
+        return self._ts.getTimeStep(), True
 
     def _give_up(self, error: NumericsError) -> None:
         """Let PETSc end its step without a result.

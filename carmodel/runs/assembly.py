@@ -19,7 +19,7 @@ from ..tools.ranks import together
 from .dosing import Schedule
 from .footprint import cells_of, check_fits
 from .initial import density_warning, diffusivity_by_cell, initial_state
-from .simulation import Integrator, Observer, Simulation
+from .simulation import Integrator, Observer, Plan, Simulation
 
 
 class Assembly(Owner):
@@ -59,17 +59,9 @@ class Assembly(Owner):
 
     def simulation(self, observers: Sequence[Observer], interrupted: Callable[[], int]) -> Simulation:
         """The run, to be made once: it advances `u` in place.  `interrupted`: as of `Simulation`."""
-        return Simulation(
-            self.space,
-            self.integrator,
-            self.u,
-            end=self.scenario.time.end,
-            every=self.scenario.output.every,
-            dt=self.scenario.integrator.dt,
-            schedule=self.schedule,
-            observers=observers,
-            interrupted=interrupted,
-        )
+        time, output, integrator = self.scenario.time, self.scenario.output, self.scenario.integrator
+        plan = Plan(time.end, output.every, integrator.dt, self.schedule)
+        return Simulation(self.space, self.integrator, self.u, plan, observers, interrupted)
 
 
 @contextmanager

@@ -120,15 +120,27 @@ def equal_steps(start: float, stop: float, dt: float) -> tuple[int, float]:
     return n, dt if abs(n * dt - span) <= 1e-9 * span else span / n
 
 
+@dataclass(frozen=True)
+class Plan:
+    """Days simulated, between outputs (0: none but the last), and in the longest step; infusions and interventions.
+
+    Adaptive integrators choose their own steps.
+    """
+
+    end: float
+    every: float
+    dt: float
+    schedule: Schedule | None = None
+
+
 class Simulation:
-    """A state on its way from 0 to `end` days.
+    """A state on its way from 0 to the end of its plan.
 
     Parameters
     ----------
     space, integrator: where the fields live and how they advance.
     u: state at t = 0, shape (fields, n_local); advanced in place.
-    end, every, dt: days simulated, between outputs, and in the longest step; adaptive integrators choose their own.
-    schedule: infusions and interventions of the run; none unless given.
+    plan: times, and what happens at them.
     observers: told of all that happens in this order.
     interrupted: asked on every rank after each step for the signal it got; the run stops when any rank got one.
     """
@@ -138,17 +150,13 @@ class Simulation:
         space: Space,
         integrator: Integrator,
         u: Array,
-        *,
-        end: float,
-        every: float,
-        dt: float,
-        schedule: Schedule | None = None,
+        plan: Plan,
         observers: Sequence[Observer] = (),
         interrupted: Callable[[], int] = lambda: 0,
     ) -> None:
         self.space, self.integrator, self.u = space, integrator, u
-        self.end, self.every, self.dt = end, every, dt
-        self.schedule, self.observers, self.interrupted = schedule, observers, interrupted
+        self.end, self.every, self.dt, self.schedule = plan.end, plan.every, plan.dt, plan.schedule
+        self.observers, self.interrupted = observers, interrupted
         self.names = integrator.model.names
         self.t = 0.0
         #: Days since the row before in the series: 0 at the start and after an infusion.

@@ -60,22 +60,18 @@ def combine(
     what: int,
     dt: float,
     D: Array,
-    x: Array,
-    y: Array,
-    z: Array,
-    u: Array,
-    N_1: Array,
-    N_2: Array,
-    N_3: Array,
+    eigenvalues: tuple[Array, Array, Array],
+    cosines: tuple[Array, Array, Array, Array],
     out: Array,
     functions: Array,
 ) -> None:
-    """A stage, or the step, of Krogstad's method (`Exponential`) from the cosines of the state and of its rates.
+    """A stage, or the step, of Krogstad's method (`Exponential`) from the `cosines` of the state and of three rates.
 
     `what`: SECOND, THIRD or FOURTH stage (with the latter `N_2` grows by `N_3`), or the whole STEP, from N_1, N_2 + N_3
-    and N_4 in the place of `N_3`.  `D`: diffusivities, shape (fields,); `x`, `y`, `z`: `CosineTransform.eigenvalues`;
+    and N_4 in the place of `N_3`.  `D`: diffusivities, shape (fields,); `eigenvalues`: those of `CosineTransform`;
     fields of cosines have shape (fields, nz, ny, nx).  `functions`: scratch, shape (fields nz, 6, nx).
     """
+    (x, y, z), (u, N_1, N_2, N_3) = eigenvalues, cosines
     planes = u.shape[1]
     for plane in numba.prange(u.shape[0] * planes):
         f, k = plane // planes, plane % planes
@@ -107,13 +103,19 @@ def combine(
 
 @compiled_for_threads
 def squared_errors(
-    dt: float, D: Array, x: Array, y: Array, z: Array, N_4: Array, N_5: Array, functions: Array, sums: Array
+    dt: float,
+    D: Array,
+    eigenvalues: tuple[Array, Array, Array],
+    rates: tuple[Array, Array],
+    sums: Array,
+    functions: Array,
 ) -> None:
     """Sums over planes of the squared difference between `STEP` and its embedded method; arguments as in `combine`.
 
-    The embedded method is of third order: the rate after the step, `N_5`, in the place of that in the fourth stage.
-    `sums` has shape (fields, nz).
+    The embedded method is of third order: the rate after the step, the second of `rates`, in the place of that in the
+    fourth stage, the first.  `sums` has shape (fields, nz).
     """
+    (x, y, z), (N_4, N_5) = eigenvalues, rates
     planes = N_4.shape[1]
     for plane in numba.prange(N_4.shape[0] * planes):
         f, k = plane // planes, plane % planes

@@ -70,12 +70,12 @@ class CosineTransform(Owner):
         self.in_place = not split
         first = self._last.first if self._last else (0, 0, 0)
         #: -Laplacian of this rank's cosines, in 1/cm^2: the sum of what belongs to their places along x, y and z.
-        self.eigenvalues = [
+        self.eigenvalues = tuple(
             ((2.0 - 2.0 * np.cos(np.pi * np.arange(n) / n)) / h**2)[start : start + share]
             for n, h, start, share in zip(
                 space.cells, space.spacing, reversed(first), reversed(self.modes_shape), strict=True
             )
-        ]
+        )
         self._workers = thread_count(space.n_cells)
         self._threads = ThreadPoolExecutor(self._workers)  # none is started before it is needed
         self.adopt(self._threads, self._threads.shutdown)

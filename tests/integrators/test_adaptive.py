@@ -9,7 +9,9 @@ from carmodel.integrators import Exponential, Imex
 from carmodel.integrators.adaptive import (
     NEGLIGIBLE,
     SHORTEST,
+    Attempt,
     Scale,
+    StepSize,
     Undershoot,
     first_attempt,
     next_attempt,
@@ -19,7 +21,7 @@ from carmodel.model import Medium
 from carmodel.models.polyakov import FIELDS, PRESETS
 from carmodel.spaces import BoxSpace
 from carmodel.tools.errors import NumericsError
-from tests.conftest import without_reactions
+from tests.conftest import advance, smooth_state, without_reactions
 
 RTOL = 1e-3
 
@@ -157,10 +159,10 @@ def test_the_last_two_steps_share_what_is_left(box, make, share):
 def test_after_a_discontinuity_nothing_is_unavoidable(box, make):
     p = PRESETS["normalised"]
     integrator = make(box, Medium(p))
-    integrator.undershoot.keep(depths(0.5), 1.0)
+    integrator.step_size.undershoot.keep(depths(0.5), 1.0)
     integrator.restart(Medium(p))
-    integrator.undershoot.begin()
-    assert not integrator.undershoot.accepts(depths(0.5), 1.0)
+    integrator.step_size.undershoot.begin()
+    assert not integrator.step_size.undershoot.accepts(depths(0.5), 1.0)
     integrator.destroy()
 
 
@@ -172,3 +174,60 @@ def test_growth_too_fast_for_any_step_ends_the_run(box):
     with pytest.raises(NumericsError, match="no step is short enough for"), np.errstate(all="ignore"):
         integrator.step(u, 1.0)
     integrator.destroy()
+
+
+@pytest.mark.parametrize("make", [Imex, Exponential])
+def test_what_changes_between_steps_is_said_by_a_restart(box, make):
+    """As infusions do: the integrator goes on from what the array holds then, as a new one would."""
+    medium, u = Medium(PRESETS["normalised"]), smooth_state(box)
+    integrator = make(box, medium, dt=0.01)
+    advance(integrator, u, 0.5)
+    u[0] += 1.0
+    v = u.copy()
+    integrator.restart(medium)
+    integrator.step(u, 0.01)
+    integrator.destroy()
+    other = make(box, medium, dt=0.01)
+    other.step(v, 0.01)
+    other.destroy()
+    assert np.abs(box.owned(u) - box.owned(v)).max() < 1e-12
+    assert box.owned(u[0]).min() > 1.0
+
+
+class Scripted:
+    """A method whose attempts come out as planned: how far below zero, whether kept, length proposed."""
+
+    def __init__(self, *outcomes):
+        self.outcomes, self.tried = list(outcomes), []
+
+    def attempt(self, h):
+        self.tried.append(h)
+        return Attempt(h, depths(self.outcomes[0][0]))
+
+    def proposed(self, made):
+        _, is_kept, factor = self.outcomes[0]
+        self.outcomes.pop(0)
+        return factor * made, is_kept
+
+
+def test_the_loop_repeats_steps_shorter_and_proposes_the_next():
+    step_size = StepSize(RTOL, FIELDS, dt=1.0, landing=0.5)
+    method = Scripted((0.0, False, 0.4), (0.0, True, 2.0), (0.0, True, 1.0))
+    assert step_size.accepted(100.0, method).made == 0.4
+    assert step_size.accepted(100.0, method).made == 0.8
+    assert method.tried == [1.0, 0.4, 0.8]
+    assert step_size.rejected == {"error": 1, "undershoot": 0}
+    step_size.restart()
+    method = Scripted((0.0, False, 1e-13))
+    with pytest.raises(NumericsError, match="no step is short enough"):
+        step_size.accepted(100.0, method)
+
+
+def test_the_loop_repeats_steps_that_undershoot():
+    step_size = StepSize(RTOL, FIELDS, dt=1.0, landing=0.5)
+    method = Scripted((0.0, True, 1.0))
+    deep = iter([depths(0.5), depths(0.0)])
+    method.attempt = lambda h: method.tried.append(h) or Attempt(h, next(deep))
+    assert step_size.accepted(100.0, method).made == 0.25
+    assert step_size.rejected == {"error": 0, "undershoot": 1}
+    assert step_size.figures()["rejected_steps"] == 1

@@ -119,8 +119,8 @@ def test_a_step_too_long_for_the_killing_is_repeated_shorter():
         integrator = Imex(space, Medium(p), rtol=1e-3)
     steps = advance(integrator, u, 1.0)
     assert steps[0] < 0.5
-    assert integrator.rejected["undershoot"] > 0
-    assert integrator.undershoot.accepted.max() <= 1e-3
+    assert integrator.step_size.rejected["undershoot"] > 0
+    assert integrator.step_size.undershoot.accepted.max() <= 1e-3
     assert space.sum_min_max(u)[1].min() >= 0.0
     assert np.abs(u[2]).max() < 1e-3  # exp(-20)
     integrator.destroy()
@@ -137,7 +137,7 @@ def test_the_error_is_the_one_asked_for_where_taxis_is_strong(make):
     for rtol in (1e-3, 1e-5, 1e-8):
         u, integrator = start.copy(), (Exponential if rtol == 1e-8 else make)(space, Medium(p), rtol=rtol)
         advance(integrator, u, 1.0)
-        assert integrator.undershoot.accepted.max() <= rtol
+        assert integrator.step_size.undershoot.accepted.max() <= rtol
         ends[rtol] = space.owned(u).reshape(7, -1).copy()
         integrator.destroy()
     chi = p.chi_0 / (1.0 + p.alpha_A * ends[1e-8][5])
@@ -165,8 +165,8 @@ def test_undershoot_of_the_discretisation_does_not_stop_the_run(make):
         before = space.sum_min_max(u)[0]
         steps = advance(integrator, u, 0.5)
         assert space.sum_min_max(u)[0] - before == pytest.approx(integrator.clamped, abs=1e-11)
-        assert integrator.undershoot.accepted[0] > 1e-4 or taxis == "upwind"
-        counts[taxis] = (len(steps), integrator.rejected["undershoot"], integrator.clamped[0])
+        assert integrator.step_size.undershoot.accepted[0] > 1e-4 or taxis == "upwind"
+        counts[taxis] = (len(steps), integrator.step_size.rejected["undershoot"], integrator.clamped[0])
         integrator.destroy()
     steps, rejected, clamped = counts["central"]
     assert clamped > 1e-3 > counts["upwind"][2]
@@ -215,7 +215,7 @@ def test_steps_at_the_limit_of_stability_are_seldom_repeated():
     space.owned(u[6])[...] = 1.0
     integrator = Exponential(space, Medium(without_reactions()._replace(lambda_H=100.0)))
     steps = advance(integrator, u, 5.0)
-    assert sum(integrator.rejected.values()) < 0.05 * len(steps)
+    assert sum(integrator.step_size.rejected.values()) < 0.05 * len(steps)
     integrator.destroy()
     space.destroy()
 
@@ -233,7 +233,7 @@ def test_a_step_that_overflows_is_repeated_shorter(kind):
     )
     with np.errstate(all="ignore"):
         made = integrator.step(u, 10.0)
-    assert integrator.rejected["undershoot"] > 0
+    assert integrator.step_size.rejected["undershoot"] > 0
     assert 0.0 < made < 1e-4
     assert 0.0 < integrator.step(u, 10.0) < 1e-3  # nothing of the attempts that failed is in the way
     assert space.owned(u).min() >= 0.0

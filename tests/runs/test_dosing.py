@@ -17,7 +17,7 @@ from carmodel.models.polyakov import FIELDS, MODEL, PRESETS
 from carmodel.results import RunDirectory
 from carmodel.runs.dosing import Schedule
 from carmodel.runs.initial import initial_state
-from carmodel.runs.simulation import Simulation, output_times
+from carmodel.runs.simulation import Plan, Simulation, output_times
 from carmodel.scenario.fields import Infusion
 from carmodel.scenario.parameters import Intervention
 from carmodel.scenario.reading import load
@@ -176,9 +176,8 @@ def test_multiples_are_those_of_the_state_at_the_start():
     u = smooth_state(space)
     start = space.owned(u[0]).copy()
     doses = [Infusion(time=t, add={"initial": 0.5}) for t in (0.0, 0.2, 0.4)]
-    run = Simulation(
-        space, Still(), u, end=0.5, every=0.0, dt=0.1, schedule=Schedule(doses, (), space, u, Medium(P), end=0.5)
-    )
+    schedule = Schedule(doses, (), space, u, Medium(P), end=0.5)
+    run = Simulation(space, Still(), u, Plan(end=0.5, every=0.0, dt=0.1, schedule=schedule))
     run.run()
     assert space.owned(u[0]) == pytest.approx(2.5 * start, rel=1e-14)
     assert [event.amount for event in run.events] == pytest.approx(3 * [0.5 * start.sum() * space.cell_volume])
@@ -218,7 +217,7 @@ def test_times_that_differ_by_rounding_are_one():
     schedule = Schedule(doses, (), space, u, Medium(P), end=1.0)
     assert schedule.times == [0.0, 0.25, 0.3, 1.0]
     integrator = Still()
-    Simulation(space, integrator, u, end=1.0, every=0.1, dt=0.05, schedule=schedule).run()
+    Simulation(space, integrator, u, Plan(end=1.0, every=0.1, dt=0.05, schedule=schedule)).run()
     steps = [call for call in integrator.calls if isinstance(call, float)]
     assert len(steps) == 20
     assert set(steps) == {0.05}, "solvers are set up once"
@@ -243,7 +242,7 @@ def test_order_of_events_at_one_time():
     assert schedule.medium.parameters == P._replace(nu=2.0, eta=8.0)
     integrator = Still()
     again = Schedule(doses, changes, space, u, Medium(P), end=1.0)
-    Simulation(space, integrator, u, end=1.0, every=0.0, dt=1.0, schedule=again).run()
+    Simulation(space, integrator, u, Plan(end=1.0, every=0.0, dt=1.0, schedule=again)).run()
     assert integrator.calls == [
         pytest.approx(0.2), P._replace(eta=1.0), pytest.approx(0.3), P._replace(nu=2.0, eta=8.0), pytest.approx(0.5)
     ]  # fmt: skip
@@ -261,7 +260,7 @@ AFTER = BEFORE._replace(chi_0=0.3, D_A=0.05, D_C=2.0 * P.D_C, r_T=3.0 * P.r_T, a
 def run_with(space, integrator, u, change, D_C=None):
     """Six steps of 0.1 with a change after three; then free the integrator."""
     schedule = Schedule((), [Intervention.model_validate(change)], space, u, Medium(BEFORE, {"D_C": D_C}), end=0.6)
-    Simulation(space, integrator, u, end=0.6, every=0.0, dt=0.1, schedule=schedule).run()
+    Simulation(space, integrator, u, Plan(end=0.6, every=0.0, dt=0.1, schedule=schedule)).run()
     integrator.destroy()
 
 
@@ -269,7 +268,7 @@ def halves(make, u, space, D_C=(None, None)):
     """Three steps before and three after the change, each with an integrator that knows of nothing else."""
     for parameters, diffusivity in zip((BEFORE, AFTER), D_C, strict=True):
         integrator = make(space, Medium(parameters, {"D_C": diffusivity}))
-        Simulation(space, integrator, u, end=0.3, every=0.0, dt=0.1).run()
+        Simulation(space, integrator, u, Plan(end=0.3, every=0.0, dt=0.1)).run()
         integrator.destroy()
 
 
