@@ -5,11 +5,11 @@ from collections import namedtuple
 from contextlib import suppress
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
+from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError, model_validator
 
 from .model import Entry, Model, Species, nothing
 from .models import DEFAULT, named
@@ -93,6 +93,13 @@ class _Package(_Part):
     units: dict[str, str]
     model: _Model
     parameters: dict[str, _Entry]
+
+    @model_validator(mode="after")
+    def _of_these_fields(self) -> Self:
+        for what, names in (("tumour", self.model.tumour), ("cart", self.model.cart)):
+            if unknown := [name for name in names if name not in self.units]:
+                raise ValueError(f"model.{what} has {unknown[0]!r}, which is no field")
+        return self
 
     def described(self, preset: str) -> Model:
         """Names, units, roles and tables of a model, without its equations."""

@@ -37,6 +37,7 @@ def test_the_script_of_the_page(tmp_path, monkeypatch):
     """Ten lines: a case, two values of a parameter, both runs, a picture."""
     assert len([line for line in SCRIPT.splitlines() if line]) <= 12
     monkeypatch.chdir(tmp_path)
+    plt.close("all")
     exec(SCRIPT, {})
     curves = {line.get_label(): line.get_ydata() for line in plt.gca().lines}
     plt.close("all")
