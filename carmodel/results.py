@@ -109,30 +109,30 @@ class _Package(_Part):
 @cache  # models and their types are kept for ever: one for all runs of a kind
 def _described(text: str, preset: str) -> Model:
     package = _Package.model_validate_json(text)
-    told, units = package.model, package.units
+    given, units = package.model, package.units
     table = {name: Entry(**dict(entry)) for name, entry in package.parameters.items()}
     Fields: Any = namedtuple("Fields", units)  # type: ignore[misc]
     Parameters: Any = namedtuple("Parameters", table)  # type: ignore[misc]
     return Model(
-        told.name,
+        given.name,
         Fields,
         Parameters,
-        {name: Species(told.fields.get(name, ""), unit) for name, unit in units.items()},
+        {name: Species(given.fields.get(name, ""), unit) for name, unit in units.items()},
         table,
         presets={preset: Parameters(*[entry.value for entry in table.values()])},
         sources=nothing,
         sinks=nothing,
-        diffusivity=told.diffusivity,
-        tumour=tuple(told.tumour),
-        cart=tuple(told.cart),
+        diffusivity=given.diffusivity,
+        tumour=tuple(given.tumour),
+        cart=tuple(given.cart),
     )
 
 
-class _Told(dict[str, Any]):
+class _Document(dict[str, Any]):
     """What a file of a run says, its tables too; asking for what it does not is an InputError."""
 
-    def __init__(self, told: dict[str, Any], file: Path, above: str = "") -> None:
-        super().__init__({key: self._inside(value, file, f"{above}{key}.") for key, value in told.items()})
+    def __init__(self, given: dict[str, Any], file: Path, above: str = "") -> None:
+        super().__init__({key: self._inside(value, file, f"{above}{key}.") for key, value in given.items()})
         self._file, self._above = file, above
 
     @classmethod
@@ -169,17 +169,17 @@ class RunDirectory:
         """Versions, grid, wall times and counts of the run."""
         file = self.folder / directory.MANIFEST
         try:
-            told = read_json(file)
-            if not isinstance(told, dict):
-                raise InputError(f"{file}: holds {type(told).__name__}; accepted: what a run writes")
-            manifest = _Manifest.model_validate(told).model_dump(exclude_unset=True)
+            given = read_json(file)
+            if not isinstance(given, dict):
+                raise InputError(f"{file}: holds {type(given).__name__}; accepted: what a run writes")
+            manifest = _Manifest.model_validate(given).model_dump(exclude_unset=True)
         except ValidationError as error:
             problem = error.errors()[0]
             key = ".".join(map(str, problem["loc"]))
             raise InputError(f"{file}: {key}: {problem['msg']}; accepted: what a run writes") from None
         except ValueError as error:
             raise InputError(f"{file}: cannot be read: {error}") from None
-        return _Told(manifest, file)
+        return _Document(manifest, file)
 
     @property
     def scenario(self) -> Scenario:
@@ -237,8 +237,8 @@ class RunDirectory:
         if not os.path.lexists(file):
             return None
         try:
-            told = read_json(file)
-            return _Package.model_validate(told) if isinstance(told, dict) and "model" in told else None
+            given = read_json(file)
+            return _Package.model_validate(given) if isinstance(given, dict) and "model" in given else None
         except ValidationError as error:
             problem = error.errors()[0]
             key = ".".join(map(str, problem["loc"]))

@@ -19,8 +19,8 @@ from typing import Any
 
 from browser import screenshot
 from commandline import Parser, complain, is_folder, say_files
+from embedded import image, svg
 from figures import FIGURES, TIME, Run, opener
-from inline import image, svg
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from panels import Panel, Plate, write_numbers
 

@@ -48,14 +48,14 @@ def make(runs: Mapping[str, Scenario], folder: Path, jobs: int, quiet: bool = Fa
     after all others are made, InputError when runs refused their input, and NumericsError when runs failed.  On SIGINT,
     SIGTERM and SIGHUP the runs are stopped, each saving its volume, and SystemExit tells the signal.
     """
-    missing = {name: scenario for name, scenario in runs.items() if not _is_there(folder / name, scenario)}
+    missing = {name: scenario for name, scenario in runs.items() if not _is_finished(folder / name, scenario)}
     if not missing:
         return []
     with _refusing("written", folder):
         folder.mkdir(parents=True, exist_ok=True)
     with _alone_in(folder), TemporaryDirectory(prefix="carmodel-") as scratch:
         for name, scenario in missing.items():
-            if not _is_there(folder / name, scenario):  # again: now nobody else makes any
+            if not _is_finished(folder / name, scenario):  # again: now nobody else makes any
                 _clear(folder / name)
         Batch(missing, folder, Path(scratch), quiet).make(jobs)
     return list(missing)
@@ -72,7 +72,7 @@ def _refusing(how: str, folder: Path) -> Iterator[None]:
         ) from None
 
 
-def _is_there(out: Path, scenario: Scenario) -> bool:
+def _is_finished(out: Path, scenario: Scenario) -> bool:
     """Whether a finished run of the scenario is in `out`.  Raises InputError where something else is."""
     refusal = (
         f"{out}: holds another run ({{}}); accepted: this run's directory, or none: move it or choose another folder"

@@ -33,7 +33,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Meeting:
+class CommonCells:
     """How A and B are brought onto common cells: maps of (fields, ...) to (fields, cells), and relative volumes."""
 
     how: str
@@ -57,21 +57,21 @@ def compare(a: Path, b: Path) -> Difference:
     if not pairs:
         raise InputError(f"{a} and {b} have no time in common ({_span(A.times)} and {_span(B.times)})")
     try:
-        meeting = meet(A, B)
+        common = common_cells(A, B)
     except ValueError as error:
         raise InputError(f"{a} and {b} {error}") from None
     of_a, of_b, names = _common_fields(A, B, f"{a} and {b}")
     squares, largest = np.zeros((2, 2, len(names)))
     with np.errstate(all="ignore"):  # what overflows is infinitely different
         for n, m in pairs:
-            u, v = meeting.a(A.read(n))[of_a], meeting.b(B.read(m))[of_b]
+            u, v = common.a(A.read(n))[of_a], common.b(B.read(m))[of_b]
             if u.shape != v.shape:
                 raise InputError(f"{a} and {b}: grids do not match, {u.shape[1]} and {v.shape[1]} cells")
             for row, w in enumerate((u - v, v)):
-                squares[row] += (w**2 * meeting.volumes).sum(axis=1)
+                squares[row] += (w**2 * common.volumes).sum(axis=1)
                 largest[row] = np.maximum(largest[row], np.abs(w).max(axis=1))
         ratios = _ratio(*np.sqrt(squares)), _ratio(*largest)
-    return Difference([A.times[n] for n, _ in pairs], *ratios, meeting.how, names)
+    return Difference([A.times[n] for n, _ in pairs], *ratios, common.how, names)
 
 
 def _common_fields(A: Volumes, B: Volumes, where: str) -> tuple[list[int], list[int], tuple[str, ...]]:
@@ -96,31 +96,31 @@ def _common(one: list[float], other: list[float], slack: float) -> list[tuple[in
     return [(n, int(order[i])) for n, i in enumerate(places) if i < len(times) and times[i] <= one[n] + slack]
 
 
-def meet(A: Volumes, B: Volumes) -> Meeting:
+def common_cells(A: Volumes, B: Volumes) -> CommonCells:
     """Where to compare A and B.  Raises ValueError where they cover different regions."""
     a, b = A.cells(), B.cells()
     if a is None or b is None:
-        return Meeting("cell by cell", _flat, _flat)
+        return CommonCells("cell by cell", _flat, _flat)
     size = (b.high - b.low).max()
     if max(np.abs(a.low - b.low).max(), np.abs(a.high - b.high).max()) > 1e-6 * size:
         raise ValueError(f"cover different regions: {_region(a)} and {_region(b)}")
     if isinstance(a, BoxCells) and isinstance(b, BoxCells):
         if a.cells == b.cells:
-            return Meeting("cell by cell", _flat, _flat)
+            return CommonCells("cell by cell", _flat, _flat)
         common = tuple(map(min, a.cells, b.cells))
         how = f"averaged to {' x '.join(map(str, common))} cells"
-        return Meeting(how, _averaging(a.cells, common), _averaging(b.cells, common))
+        return CommonCells(how, _averaging(a.cells, common), _averaging(b.cells, common))
     centres, volumes = _centres(b)
     if isinstance(a, MeshCells):
         distance, nearest = cKDTree(a.centres).query(centres)
         same = len(a.centres) == len(centres) and distance.max() < 1e-9 * size
-        return Meeting(_how_sampled(same), lambda u: u[:, nearest], _flat, volumes)
+        return CommonCells(_how_sampled(same), lambda u: u[:, nearest], _flat, volumes)
     low, spacing = a.low, (a.high - a.low) / a.cells
     cell = np.clip(np.floor((centres - low) / spacing).astype(int), 0, np.array(a.cells) - 1)
     off_centre = np.abs(low + (cell + 0.5) * spacing - centres).max()
     same = np.prod(a.cells) == len(centres) and off_centre < 1e-9 * size
     i, j, k = cell.T
-    return Meeting(_how_sampled(same), lambda u: u[:, k, j, i], _flat, volumes)
+    return CommonCells(_how_sampled(same), lambda u: u[:, k, j, i], _flat, volumes)
 
 
 def _how_sampled(same: bool) -> str:

@@ -139,7 +139,7 @@ class Scale:
     def __init__(self, fields: int) -> None:
         self._largest: Array = np.zeros(fields)
 
-    def judged(self, sizes: Array, rate: Array, dt: float) -> Array:
+    def reference(self, sizes: Array, rate: Array, dt: float) -> Array:
         """From the root mean squares of the fields, and of their rates, before a step of dt days, shape (fields,) each.
 
         Fields that start at zero are judged by what the rate makes of them, in each attempt anew: an attempt far too

@@ -167,7 +167,7 @@ class Exponential(Owner):
         phi.squared_errors(h, self._D, self._transform.eigenvalues, stages, self._squares, self._scratch)
         errors = root_mean_squares(self.space, self._squares.sum(axis=1))
         rates = root_mean_squares(self.space, np.einsum("fkji,fkji->f", self._N_1, self._N_1))
-        judged = self._scale.judged(self._sizes, rates, h)
+        judged = self._scale.reference(self._sizes, rates, h)
         error = np.sqrt(np.mean((errors / judged) ** 2)) / self.rtol
         if not np.isfinite(error):
             return SHRINK

@@ -272,7 +272,7 @@ class Imex(Owner):
         """Tell PETSc what error is too much in each field; `rate` is that at the start of a step of dt days."""
         sizes, _, self._largest = measure(self.space, self._by_field(self._u))
         rates = measure(self.space, self._by_field(rate))[0]
-        judged = np.minimum(self._scale.judged(sizes, rates, dt), 1e300)  # PETSc takes no infinity
+        judged = np.minimum(self._scale.reference(sizes, rates, dt), 1e300)  # PETSc takes no infinity
         self._fields_of(self._tolerance)[...] = self.rtol**CALIBRATION * judged.reshape(
             -1, *[1] * len(self.space.owned_shape)
         )

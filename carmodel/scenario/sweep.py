@@ -59,12 +59,12 @@ def axes_and_runs(path: Path, overrides: list[str]) -> tuple[dict[str, list[str]
     runs = {}
     for cases in product(*axes.values()):
         labels = ",".join(label for label, _ in cases)
-        change = reduce(_together, (case for _, case in cases), given)
+        change = reduce(_merged_cases, (case for _, case in cases), given)
         runs[f"{path.stem}/{labels}"] = validated(merged(tables, change), f"{path}: {SWEEP}: {labels}")
     return {key: [label for label, _ in cases] for key, cases in axes.items()}, runs
 
 
-def _together(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+def _merged_cases(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     """Both changes in one, whatever kinds and shapes they give: the name of a run says all of them.
 
     What one gives to a kind or shape that the other replaces stays, and is refused as that one's unknown key.
@@ -72,7 +72,7 @@ def _together(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     result = dict(below)
     for key, value in above.items():
         under = result.get(key)
-        result[key] = _together(under, value) if isinstance(under, dict) and isinstance(value, dict) else value
+        result[key] = _merged_cases(under, value) if isinstance(under, dict) and isinstance(value, dict) else value
     return result
 
 

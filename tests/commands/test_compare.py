@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from carmodel.commands.compare import compare, meet
+from carmodel.commands.compare import common_cells, compare
 from carmodel.results import RunDirectory
 from carmodel.runs.volumes import BoxCells, MeshCells, Volumes
 from tests.conftest import ROOT
@@ -23,7 +23,7 @@ def box(n, field=None, low=(0.0, 0.0, 0.0), high=(1.0, 1.0, 1.0)):
 @pytest.mark.parametrize(("fine", "coarse"), [((6, 4, 8), (3, 2, 2)), ((7, 5, 4), (3, 5, 2)), ((4, 9, 3), (6, 3, 3))])
 def test_averaging_keeps_integrals_over_every_common_cell(fine, coarse):
     A, B = box(fine), box(coarse)
-    meeting = meet(A, B)
+    meeting = common_cells(A, B)
     common = tuple(map(min, fine, coarse))
     assert meeting.how == "averaged to {} x {} x {} cells".format(*common)
     a, b = A.read(0), B.read(0)
@@ -36,13 +36,13 @@ def test_averaging_keeps_integrals_over_every_common_cell(fine, coarse):
 def test_averaging_of_nested_cells_is_their_mean():
     A, B = box((6, 4, 2)), box((3, 2, 2))
     means = A.read(0)[0].reshape(2, 2, 2, 3, 2).mean(axis=(2, 4))
-    assert meet(A, B).a(A.read(0))[0] == pytest.approx(means.ravel())
+    assert common_cells(A, B).a(A.read(0))[0] == pytest.approx(means.ravel())
 
 
 def test_long_boxes_are_averaged_in_little_memory():
     """The shares of all pairs of cells would take 320 GB."""
     A, B = box((200_000, 1, 1)), box((199_999, 1, 1))
-    means = meet(A, B).a(A.read(0))
+    means = common_cells(A, B).a(A.read(0))
     assert means.shape == (7, 199_999)
     assert means.mean(axis=1) == pytest.approx(A.read(0).mean(axis=(1, 2, 3)), rel=1e-12)
 
@@ -63,7 +63,7 @@ def test_many_times_are_matched_at_once(tmp_path, monkeypatch):
 
 def test_boxes_that_are_not_the_same_box_are_refused():
     with pytest.raises(ValueError, match="different regions"):
-        meet(box((4, 4, 4)), box((4, 4, 4), high=(1.0, 1.0, 1.5)))
+        common_cells(box((4, 4, 4)), box((4, 4, 4), high=(1.0, 1.0, 1.5)))
 
 
 def test_the_same_mesh_in_another_order_is_compared_cell_by_cell():
@@ -73,7 +73,7 @@ def test_the_same_mesh_in_another_order_is_compared_cell_by_cell():
     order = rng.permutation(50)
     A = volumes(MeshCells(centres[order], sizes[order], low, high), field[order])
     B = volumes(MeshCells(centres, sizes, low, high), field)
-    meeting = meet(A, B)
+    meeting = common_cells(A, B)
     assert meeting.how == "cell by cell"
     assert (meeting.a(A.read(0)) == B.read(0)).all()
     assert meeting.volumes == pytest.approx(sizes / sizes.mean())
@@ -91,7 +91,7 @@ def test_a_box_is_sampled_where_the_mesh_s_cells_are():
     centres = np.array([[0.1, 0.1, 0.1], [0.9, 0.1, 0.6], [0.6, 0.95, 0.4]])
     A = box((2, 4, 2))
     B = volumes(MeshCells(centres, np.ones(3), np.zeros(3), np.ones(3)), np.zeros(3))
-    meeting = meet(A, B)
+    meeting = common_cells(A, B)
     assert meeting.how == "A sampled at the centres of B's cells"
     u = A.read(0)
     assert meeting.a(u)[0].tolist() == [u[0, 0, 0, 0], u[0, 1, 0, 1], u[0, 0, 3, 1]]

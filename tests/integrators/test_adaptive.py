@@ -58,11 +58,11 @@ def test_errors_are_judged_by_the_field_or_its_first_rate_or_what_it_was():
     scale = Scale(7)
     sizes, rates = np.zeros(7), np.zeros(7)
     sizes[0], rates[0], rates[1], sizes[2] = 2.0, 1.0, 3.0, 4.0
-    assert scale.judged(sizes, rates, 0.5).tolist() == [2.0, 1.5, 4.0, inf, inf, inf, inf]
+    assert scale.reference(sizes, rates, 0.5).tolist() == [2.0, 1.5, 4.0, inf, inf, inf, inf]
     # Another attempt of the same step: nothing is left of the one before.
-    assert scale.judged(sizes, rates, 0.01).tolist() == [2.0, 0.03, 4.0, inf, inf, inf, inf]
+    assert scale.reference(sizes, rates, 0.01).tolist() == [2.0, 0.03, 4.0, inf, inf, inf, inf]
     sizes[0] = sizes[2] = 1e-9
-    assert scale.judged(sizes, 0.0 * rates, 0.5)[[0, 2]].tolist() == [2.0 * NEGLIGIBLE, 4.0 * NEGLIGIBLE]
+    assert scale.reference(sizes, 0.0 * rates, 0.5)[[0, 2]].tolist() == [2.0 * NEGLIGIBLE, 4.0 * NEGLIGIBLE]
 
 
 def test_an_undershoot_that_shorter_steps_avoid_is_not_accepted():

@@ -15,14 +15,14 @@ from carmodel.model import Medium
 from carmodel.models.polyakov import FIELDS, PRESETS
 from carmodel.paper.claims import SECTIONS, ObservedRun, as_json, experiments, folder_for, judge, statements, tally
 from carmodel.paper.claims.infiltration import invasion_rate
-from carmodel.paper.claims.signal import Signal
 from carmodel.paper.claims.statement import Condition
+from carmodel.paper.claims.time_series import TimeSeries
 from carmodel.runs import assembly
 from carmodel.runs.volumes import BoxCells
 from carmodel.theory.ode import jacobian, solve
 from carmodel.tools.errors import InputError
 from tests.conftest import ROOT
-from tests.made_up import BY_NUMBER, SCENARIO, made_up, verdict
+from tests.invented_runs import BY_NUMBER, SCENARIO, invented, verdict
 
 
 def test_every_statement_of_the_paper_is_there():
@@ -36,14 +36,14 @@ def test_every_statement_of_the_paper_is_there():
 # ---- signals and conditions -----------------------------------------------------------------------------------------
 
 
-def signal(*samples: tuple[float, float]) -> Signal:
+def signal(*samples: tuple[float, float]) -> TimeSeries:
     t, y = np.array(samples, float).T
-    return Signal(t, y)
+    return TimeSeries(t, y)
 
 
 def test_drawdown_and_drawup_are_zero_for_monotone_signals():
     rising = signal((0, 1), (0.1, 2), (3, 2), (4, 5))
-    falling = Signal(rising.t, -rising.y)
+    falling = TimeSeries(rising.t, -rising.y)
     assert (rising.drawdown, rising.drawup) == (0.0, 4.0)
     assert (falling.drawdown, falling.drawup) == (4.0, 0.0)
     wave = signal((0, 0), (1, 3), (2, 1), (3, 4), (4, 2.5))
@@ -64,10 +64,10 @@ def test_parts_end_where_asked_between_uneven_samples():
 
 def test_means_and_slopes_do_not_depend_on_where_the_samples_are():
     t = np.sort(np.random.default_rng(3).uniform(0.0, 2.0, 400))
-    y = Signal(np.concatenate([[0.0], t, [2.0]]), np.concatenate([[0.0], t, [2.0]]) ** 2)
+    y = TimeSeries(np.concatenate([[0.0], t, [2.0]]), np.concatenate([[0.0], t, [2.0]]) ** 2)
     assert y.mean == pytest.approx(4.0 / 3.0, rel=1e-4)
     assert y.slope.y[1:-1] == pytest.approx(2.0 * y.t[1:-1], abs=1e-9)
-    decay = Signal(y.t, np.exp(-0.7 * y.t))
+    decay = TimeSeries(y.t, np.exp(-0.7 * y.t))
     assert decay.decay_rate == pytest.approx(0.7, rel=1e-12)
 
 
@@ -102,7 +102,7 @@ def test_conditions(value, relation, holds):
 
 def doses(tmp_path, residuals):
     return {
-        f"doses/{switching},{m}": made_up(tmp_path / f"{switching}{m}", [0, 1], TA=[1.0, residual])
+        f"doses/{switching},{m}": invented(tmp_path / f"{switching}{m}", [0, 1], TA=[1.0, residual])
         for switching in ("off", "full")
         for m, residual in enumerate(residuals, start=1)
     }
@@ -133,7 +133,7 @@ def test_repeated_doses(tmp_path, residuals, improves, diminishes):
 def heterogeneity(tmp_path, ends, troughs):
     """Burdens that fall to a trough at t = 5 and rise to an end at t = 14, for the three shares."""
     return {
-        f"3.3/base,negative_fraction={f}": made_up(
+        f"3.3/base,negative_fraction={f}": invented(
             tmp_path / str(f), [0, 5, 14], TA=np.array([1.0, trough, end]) / 2, TB=np.array([1.0, trough, end]) / 2
         )
         for f, end, trough in zip((0.0, 0.2, 0.5), ends, troughs, strict=True)
@@ -159,11 +159,11 @@ def test_the_first_entries_do_not_count_where_the_list_says_so(tmp_path):
     ):
         shares = zip((0.0, 0.2, 0.5), (low, high, [1, 0.9, 0.9, 0.9]), strict=True)
         runs = {
-            f"3.3/base,negative_fraction={f}": made_up(tmp_path / f"{name}{f}", [0, 1, 2, 14], TA=TA)
+            f"3.3/base,negative_fraction={f}": invented(tmp_path / f"{name}{f}", [0, 1, 2, 14], TA=TA)
             for f, TA in shares
         }
         assert verdict("3.3-04", runs).conditions[0].holds is holds
-    runs = {"3.2-base": made_up(tmp_path / "13", [0, 1, 12], C=[1, 2, 3], E=[0, 0.5, 1.9])}
+    runs = {"3.2-base": invented(tmp_path / "13", [0, 1, 12], C=[1, 2, 3], E=[0, 0.5, 1.9])}
     assert verdict("3.2-13", runs).conditions[0].value == pytest.approx(0.05)
 
 
@@ -172,7 +172,9 @@ def test_the_end_is_held_against_the_steady_state(tmp_path):
     rest = solve(p, [0.17, 0.0, 0.88, 0.0, 0.0, 0.0, 0.0], [0.0, 3000.0])[:, -1]
     assert rest.min() > 0.01
     away = rest * (1.0 + np.array([1e-3, 0, 0, -2e-3, 0, 0, 0]))
-    runs = {"3.1-homogeneous": made_up(tmp_path / "run", [0, 100], **dict(zip(FIELDS, np.c_[rest, away], strict=True)))}
+    runs = {
+        "3.1-homogeneous": invented(tmp_path / "run", [0, 100], **dict(zip(FIELDS, np.c_[rest, away], strict=True)))
+    }
     file = tmp_path / "run/run.toml"
     file.write_text(file.read_text().replace("mu_0 = 0.0", f"mu_0 = {p.mu_0}").replace("nu = 0.0", f"nu = {p.nu}"))
     distance, growth = verdict("3.1-22", runs).conditions
@@ -182,14 +184,14 @@ def test_the_end_is_held_against_the_steady_state(tmp_path):
 
 
 def test_steps_in_series_and_undefined_figures(tmp_path):
-    step = {"3.4-combination": made_up(tmp_path / "a", [0, 1, 1, 2], C=[1.0, 2.0, 2.2, 2.0])}
+    step = {"3.4-combination": invented(tmp_path / "a", [0, 1, 1, 2], C=[1.0, 2.0, 2.2, 2.0])}
     assert verdict("3.4-09", step).holds
     assert verdict("3.4-09", step).conditions[0].value == pytest.approx(1.1)
-    small = {"3.4-combination": made_up(tmp_path / "b", [0, 1, 1, 2], C=[1.0, 2.0, 2.08, 2.0])}
+    small = {"3.4-combination": invented(tmp_path / "b", [0, 1, 1, 2], C=[1.0, 2.0, 2.08, 2.0])}
     assert not verdict("3.4-09", small).holds
-    none = {"3.4-combination": made_up(tmp_path / "c", [0, 1, 2], C=[1.0, 2.0, 2.0])}
+    none = {"3.4-combination": invented(tmp_path / "c", [0, 1, 2], C=[1.0, 2.0, 2.0])}
     assert not verdict("3.4-09", none).holds
-    nothing = {"3.2-base": made_up(tmp_path / "d", [0, 6, 12])}
+    nothing = {"3.2-base": invented(tmp_path / "d", [0, 6, 12])}
     for number in ("3.2-05", "3.2-08", "3.2-09", "3.2-10", "3.2-12", "3.2-13", "3.2-15"):
         found = verdict(number, nothing)
         assert not found.holds
@@ -203,7 +205,7 @@ def test_monotone_burden_to_the_digit(tmp_path):
     for n, (bump, holds) in enumerate(((0.0, True), (1e-12, False))):
         TA = N.copy()
         TA[20] = TA[19] + bump
-        runs = {"3.2-base": made_up(tmp_path / str(n), t, TA=TA)}
+        runs = {"3.2-base": invented(tmp_path / str(n), t, TA=TA)}
         assert verdict("3.2-08", runs).holds is holds
 
 
@@ -537,5 +539,5 @@ class _Flat:
     def __init__(self, end: float) -> None:
         self.end = end
 
-    def mean(self, _field: str) -> Signal:
+    def mean(self, _field: str) -> TimeSeries:
         return signal((0, 1), (12, self.end))

@@ -24,7 +24,7 @@ M, CORE = FROM_CENTRE <= R, FROM_CENTRE <= 0.8 * R
 C, E, TA, TB, S, A, H = range(7)
 
 
-def made_up(folder: Path, scenario, seed: int) -> ObservedRun:
+def invented(folder: Path, scenario, seed: int) -> ObservedRun:
     """A run directory's reader with random numbers in place of what it would read."""
     (folder / "manifest.json").write_text("{}")
     run, random = ObservedRun(folder), np.random.default_rng(seed)
@@ -52,7 +52,7 @@ def runs(tmp_path_factory):
     # What is equal, or one, in the paper's set is not here.
     values = {"d_TB": 0.01, "beta_A": 0.7, "beta_H": 1.2, "alpha_A": 1.3, "gamma": 0.5}
     scenarios = experiments(SECTIONS, [f"parameters.{name}={value}" for name, value in values.items()])
-    return {name: made_up(folder, scenario, seed) for seed, (name, scenario) in enumerate(scenarios.items())}
+    return {name: invented(folder, scenario, seed) for seed, (name, scenario) in enumerate(scenarios.items())}
 
 
 class Y:

@@ -11,12 +11,12 @@ from carmodel.runs.dosing import ROUNDING, Schedule, same_time
 from carmodel.scenario.fields import Infusion
 from carmodel.spaces import BoxSpace
 from carmodel.tools.errors import InputError
-from tests.made_up import made_up, verdict
+from tests.invented_runs import invented, verdict
 
 
 def on_line(tmp_path, *rows):
     """A run with C on five cells of the central line, a row an output."""
-    run = made_up(tmp_path / "run", [0, 1])
+    run = invented(tmp_path / "run", [0, 1])
     t, s = np.arange(len(rows), dtype=float), np.arange(5) + 0.5
     run.__dict__["line"] = {"t": t, "s": s, "C": np.array(rows, float)}
     return run
@@ -30,7 +30,7 @@ def test_the_front_is_where_a_quarter_of_the_largest_is_reached(tmp_path):
 
 
 def test_covered_is_what_has_a_quarter_of_the_largest(tmp_path):
-    run = made_up(tmp_path / "run", [0, 1])
+    run = invented(tmp_path / "run", [0, 1])
     last = np.zeros((7, 1, 1, 4))
     last[0] = [2.0, 0.5, 0.499, 0.3]
     run.__dict__.update(last=last, tumour=np.ones((1, 1, 4), bool))
@@ -40,13 +40,13 @@ def test_covered_is_what_has_a_quarter_of_the_largest(tmp_path):
 @pytest.mark.parametrize("t", [[0.1, 1.0, 2.0], [-0.1, 1.0, 2.0], [0.0, 2.0, 1.0, 2.0]])
 def test_a_series_begins_at_zero_and_grows(tmp_path, t):
     with pytest.raises(InputError, match=r"series.csv: is damaged; accepted: times that grow from 0 to 2"):
-        _ = made_up(tmp_path / "run", t, C=1.0).duration
+        _ = invented(tmp_path / "run", t, C=1.0).duration
 
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_the_first_infusion_is_the_earliest(tmp_path, order):
     scenario = experiments(["ABS"], [])["doses/off,4"]
-    run: ObservedRun = made_up(tmp_path / "run", [0, 20])
+    run: ObservedRun = invented(tmp_path / "run", [0, 20])
     run.__dict__["scenario"] = scenario.model_copy(update={"infusion": scenario.infusion[::order]})
     assert run.first_infusion == 4.9249779743292885
 
@@ -57,14 +57,14 @@ def test_a_state_with_less_than_nothing_is_no_coexistence(tmp_path, monkeypatch,
     monkeypatch.setattr(
         "carmodel.paper.claims.homogeneous.root", lambda *_, **__: OptimizeResult(x=state, success=True)
     )
-    runs = {"3.1-homogeneous": made_up(tmp_path / "run", [0, 100], C=0.1, TA=0.1)}
+    runs = {"3.1-homogeneous": invented(tmp_path / "run", [0, 100], C=0.1, TA=0.1)}
     assert np.isfinite([condition.value for condition in verdict("3.1-22", runs).conditions]).all() == found
 
 
 def test_the_limit_of_the_burden_is_in_units_of_the_capacity(tmp_path):
     p = PRESETS["normalised"]
     limit = 2.0 * (1.0 - p.d_TA / p.r_T)
-    runs = {"3.1-homogeneous": made_up(tmp_path / "run", [0, 100], TA=limit)}
+    runs = {"3.1-homogeneous": invented(tmp_path / "run", [0, 100], TA=limit)}
     file = tmp_path / "run/run.toml"
     text = file.read_text()
     file.write_text(text.replace("K_T = 1.0", "K_T = 2.0"))
@@ -75,14 +75,14 @@ def test_the_limit_of_the_burden_is_in_units_of_the_capacity(tmp_path):
 def test_section_3_1_is_looked_at_every_twentieth_of_a_day(tmp_path):
     """Steps of the solver between the 2001 times of the list do not count."""
     t = [0.0, 0.01, 0.02, 0.03, 0.05, 100.0]
-    between = made_up(tmp_path / "between", t, C=[1, 1, 9, 1, 1, 1], TA=[1, 1, 0, 1, 1, 1], TB=[0, 0, 5, 0, 0, 3])
+    between = invented(tmp_path / "between", t, C=[1, 1, 9, 1, 1, 1], TA=[1, 1, 0, 1, 1, 1], TB=[0, 0, 5, 0, 0, 3])
     runs = {"3.1-homogeneous": between}
     assert [c.value for c in verdict("3.1-02", runs).conditions] == [1.0]
     assert [c.value for c in verdict("3.1-09", runs).conditions][1] == 0.0
     first, crossing, _ = verdict("3.1-11", runs).conditions
     assert first.value == 0.0
     assert crossing.value == pytest.approx(np.ceil((0.05 + 99.95 / 3.0) / 0.05) * 0.05 / 100.0, rel=1e-12)
-    on = made_up(tmp_path / "on", [0.0, 0.05, 0.1, 100.0], C=[1, 9, 1, 1])
+    on = invented(tmp_path / "on", [0.0, 0.05, 0.1, 100.0], C=[1, 9, 1, 1])
     assert [c.value for c in verdict("3.1-02", {"3.1-homogeneous": on}).conditions] == [9.0]
 
 
@@ -91,7 +91,7 @@ def test_two_runs_are_compared_from_the_later_of_their_first_steps(tmp_path, t_l
     """At t = 1 the worse one is still ahead; steps of the two are not the same."""
     cases = {0.0: (t_low, [1, 0.8, 0.7, 0.6]), 0.2: (t_high, [1, 0.7, 0.8, 0.7]), 0.5: (t_high, [1, 0.9, 0.9, 0.9])}
     runs = {
-        f"3.3/base,negative_fraction={f}": made_up(tmp_path / str(f), [0, first, 3, 14], TA=TA)
+        f"3.3/base,negative_fraction={f}": invented(tmp_path / str(f), [0, first, 3, 14], TA=TA)
         for f, (first, TA) in cases.items()
     }
     assert verdict("3.3-04", runs).conditions[0].holds

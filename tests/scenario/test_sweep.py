@@ -346,7 +346,7 @@ def test_a_killed_run_is_told_and_made_anew(write, tmp_path):
     assert job.returncode == 3
     assert told[-1] == "1 of 2 runs failed: case/end=100.0: ended by signal 9"
     assert json.loads(manifest.read_text())["status"] == "running"
-    assert not batch._is_there(manifest.parent, expand(file, [])["case/end=100.0"])
+    assert not batch._is_finished(manifest.parent, expand(file, [])["case/end=100.0"])
 
 
 def test_a_signal_stops_the_runs_and_they_save(write, tmp_path):

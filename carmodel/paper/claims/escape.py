@@ -9,8 +9,8 @@ from itertools import pairwise
 import numpy as np
 
 from .observed import Array, ObservedRun
-from .signal import Signal
 from .statement import Condition, Runs, above, at_least, at_most, states
+from .time_series import TimeSeries
 
 SHARES = (0.0, 0.2, 0.5)
 
@@ -54,7 +54,7 @@ def _(runs: Runs) -> list[Condition]:
 
 @states("3.3-04", "systematic deterioration of the response with f (fig. 5)")
 def _(runs: Runs) -> list[Condition]:
-    burdens = [Signal(run.burden.t, run.burden.y / run.burden.start) for run in _all(runs, "base")]
+    burdens = [TimeSeries(run.burden.t, run.burden.y / run.burden.start) for run in _all(runs, "base")]
 
     return [
         above(f"min n at f = {g} less at {f}", b.lead(a, max(a.t[1], b.t[1])), 0.0)
@@ -213,7 +213,7 @@ def _share_in_cells(run: ObservedRun) -> Array:
 @states("3.3-21", "the antigen-negative share spreads in time (fig. 7c)")
 def _(runs: Runs) -> list[Condition]:
     run = _figure_7(runs)
-    mean = Signal(np.array(run.outputs), _share_in_cells(run).mean(axis=1))
+    mean = TimeSeries(np.array(run.outputs), _share_in_cells(run).mean(axis=1))
     return [
         at_most("fall of the mean share", mean.drawdown, 1e-3),
         at_least("gain of the mean share", mean.end - mean.start, 0.3),
@@ -224,7 +224,7 @@ def _(runs: Runs) -> list[Condition]:
 def _(runs: Runs) -> list[Condition]:
     run = _figure_7(runs)
     F = _share_in_cells(run)
-    taken = Signal(np.array(run.outputs), (F >= 0.5).mean(axis=1))
+    taken = TimeSeries(np.array(run.outputs), (F >= 0.5).mean(axis=1))
     return [
         at_most("fall of the volume with TB >= TA", taken.drawdown, 1e-3),
         at_most("that volume at t = 0", taken.start, 0.0),

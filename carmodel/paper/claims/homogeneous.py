@@ -6,8 +6,8 @@ from scipy.optimize import root
 from ...models.polyakov import FIELDS
 from ...theory.ode import jacobian, rates
 from .observed import ObservedRun
-from .signal import Array
 from .statement import Condition, Runs, above, at_least, at_most, below, states
+from .time_series import Array
 
 #: So many, whatever the steps are: largest values and first times depend on where one looks.
 TIMES = 2001

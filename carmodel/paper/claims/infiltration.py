@@ -8,8 +8,8 @@ from scipy.stats import ConstantInputWarning, spearmanr
 from ...models.polyakov import Parameters
 from ..propositions import block
 from .observed import FRONT, Array, ObservedRun
-from .signal import Signal
 from .statement import Condition, Runs, above, at_least, at_most, below, states
+from .time_series import TimeSeries
 
 
 def _base(runs: Runs) -> ObservedRun:
@@ -106,7 +106,9 @@ def _(runs: Runs) -> list[Condition]:
     C = _base(runs).mean("C")
     late = C.slope.since(0.85)
     return [
-        at_most("mean |dC/dt| from 0.85 T / max dC/dt", Signal(late.t, np.abs(late.y)).mean / C.slope.largest, 0.10),
+        at_most(
+            "mean |dC/dt| from 0.85 T / max dC/dt", TimeSeries(late.t, np.abs(late.y)).mean / C.slope.largest, 0.10
+        ),
         at_least("C(T)/max C", C.end / C.largest, 0.95),
     ]
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from .infiltration import invasion_rate
 from .observed import FRONT, ObservedRun
-from .signal import Signal
 from .statement import Condition, Runs, above, at_least, at_most, states
+from .time_series import TimeSeries
 
 
 def _run(runs: Runs, name: str) -> ObservedRun:
@@ -25,7 +25,7 @@ def _three(runs: Runs) -> dict[str, ObservedRun]:
     return {name: _run(runs, name) for name in ("base", "enhanced", "combination")}
 
 
-def _means(runs: Runs, field: str) -> tuple[Signal, Signal, Signal]:
+def _means(runs: Runs, field: str) -> tuple[TimeSeries, TimeSeries, TimeSeries]:
     """A field's mean in the scenarios of figure 8."""
     base, enhanced, combination = (run.mean(field) for run in _three(runs).values())
     return base, enhanced, combination
@@ -104,7 +104,7 @@ def _(runs: Runs) -> list[Condition]:
     return [at_least("C after / before the first doubled time", after / before, 1.05)]
 
 
-def _fall(N: Signal, start: float, stop: float) -> np.float64:
+def _fall(N: TimeSeries, start: float, stop: float) -> np.float64:
     """Mean rate of exponential decay between two times."""
     return np.float64(-(np.log(N.at(stop)) - np.log(N.at(start))) / (stop - start))
 

@@ -17,7 +17,7 @@ from ...scenario.scenario import Scenario
 from ...scenario.shapes import TumourBall
 from ...theory.ode import balance, rates
 from ...tools.errors import InputError
-from .signal import Number, Signal
+from .time_series import Number, TimeSeries
 
 Array = NDArray[np.float64]
 Cells = NDArray[np.bool_]
@@ -73,22 +73,22 @@ class ObservedRun:
         """Days."""
         return float(self._series["t"][-1])
 
-    def mean(self, field: str) -> Signal:
+    def mean(self, field: str) -> TimeSeries:
         """Mean of a field over the box."""
-        return Signal(self._series["t"], self._series[f"mean_{field}"])
+        return TimeSeries(self._series["t"], self._series[f"mean_{field}"])
 
     @property
-    def burden(self) -> Signal:
+    def burden(self) -> TimeSeries:
         """N = TA + TB, mean over the box."""
         return self.mean("TA") + self.mean("TB")
 
     @property
-    def cart(self) -> Signal:
+    def cart(self) -> TimeSeries:
         """W = C + E, mean over the box."""
         return self.mean("C") + self.mean("E")
 
     @property
-    def negative_share(self) -> Signal:
+    def negative_share(self) -> TimeSeries:
         """F = TB/N of the means."""
         return self.mean("TB") / self.burden
 
@@ -183,9 +183,9 @@ class ObservedRun:
         """The states at these times, read as they are asked for."""
         return (self._volumes.read(n) for n in range(len(self._volumes.times)))
 
-    def over_snapshots(self, measure: Callable[[Array], Number]) -> Signal:
+    def over_snapshots(self, measure: Callable[[Array], Number]) -> TimeSeries:
         """What is measured on each snapshot, over time."""
-        return Signal(np.array(self.outputs), np.array([measure(u) for u in self.snapshots()]))
+        return TimeSeries(np.array(self.outputs), np.array([measure(u) for u in self.snapshots()]))
 
     @cached_property
     def first(self) -> Array:
@@ -242,14 +242,14 @@ class ObservedRun:
         return self._run.whole_line
 
     @cached_property
-    def front(self) -> Signal:
+    def front(self) -> TimeSeries:
         """Largest x on the central line where C is at least a quarter of its largest value on it in the whole run.
 
         -9 where there is none.
         """
         C, s = self.line["C"], self.line["s"]
         reached = FRONT * C.max() <= C
-        return Signal(self.line["t"], np.where(reached, s, -9.0).max(axis=1))
+        return TimeSeries(self.line["t"], np.where(reached, s, -9.0).max(axis=1))
 
     def depth(self, x: Number) -> float:
         """How deep x lies in the tumour: 0 at its small-x edge, 1 at the centre, in radii."""

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from .signal import Array
 from .statement import Condition, Runs, above, states
+from .time_series import Array
 
 DOSES = (1, 2, 3, 4, 5)
 

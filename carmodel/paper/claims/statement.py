@@ -9,7 +9,7 @@ from math import isfinite
 import numpy as np
 
 from .observed import ObservedRun
-from .signal import Number
+from .time_series import Number
 
 Runs = Mapping[str, ObservedRun]
 

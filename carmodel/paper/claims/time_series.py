@@ -12,7 +12,7 @@ Number = float | np.floating[Any]
 
 
 @dataclass(frozen=True)
-class Signal:
+class TimeSeries:
     """Samples y at times t, both of shape (samples,), t growing; a jump is two samples at one time.
 
     The steps are the integrator's own, so nothing here takes them for equal.
@@ -21,13 +21,13 @@ class Signal:
     t: Array
     y: Array
 
-    def __truediv__(self, other: "Signal") -> "Signal":
+    def __truediv__(self, other: "TimeSeries") -> "TimeSeries":
         """The quotient of two quantities of one run."""
-        return Signal(self.t, self.y / other.y)
+        return TimeSeries(self.t, self.y / other.y)
 
-    def __add__(self, other: "Signal") -> "Signal":
+    def __add__(self, other: "TimeSeries") -> "TimeSeries":
         """The sum of two quantities of one run."""
-        return Signal(self.t, self.y + other.y)
+        return TimeSeries(self.t, self.y + other.y)
 
     @property
     def start(self) -> np.float64:
@@ -72,7 +72,7 @@ class Signal:
         """Linear between samples, at each of these times."""
         return np.asarray(np.interp(times, self.t, self.y))
 
-    def between(self, start: Number, stop: Number) -> "Signal":
+    def between(self, start: Number, stop: Number) -> "TimeSeries":
         """The part from start to stop; values at these two times are interpolated unless they are samples."""
         slack = 1e-12
         inside = (self.t >= start - slack) & (self.t <= stop + slack)
@@ -81,17 +81,17 @@ class Signal:
             t, y = np.insert(t, 0, start), np.insert(y, 0, self.at(start))
         if t[-1] < stop - slack:
             t, y = np.append(t, stop), np.append(y, self.at(stop))
-        return Signal(t, y)
+        return TimeSeries(t, y)
 
-    def until(self, share: float) -> "Signal":
+    def until(self, share: float) -> "TimeSeries":
         """The part from the start to this share of the duration."""
         return self.between(0.0, share * self.duration)
 
-    def since(self, share: float) -> "Signal":
+    def since(self, share: float) -> "TimeSeries":
         """The part from this share of the duration to the end."""
         return self.between(share * self.duration, self.duration)
 
-    def lead(self, other: "Signal", after: Number) -> np.float64:
+    def lead(self, other: "TimeSeries", after: Number) -> np.float64:
         """Least excess over another quantity, at the times of both after `after`."""
         mine, its = self.t > after, other.t > after
         gaps = [(self.y - other.on(self.t))[mine], (self.on(other.t) - other.y)[its]]
@@ -121,9 +121,9 @@ class Signal:
         return np.float64(self.t[np.argmax(where)]) if where.any() else np.float64(np.nan)
 
     @property
-    def slope(self) -> "Signal":
+    def slope(self) -> "TimeSeries":
         """Derivative: second-order differences, first-order at the two ends."""
-        return Signal(self.t, np.gradient(self.y, self.t))
+        return TimeSeries(self.t, np.gradient(self.y, self.t))
 
     @property
     def mean(self) -> np.float64:

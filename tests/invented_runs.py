@@ -15,7 +15,7 @@ COLUMNS = ["t", "dt", *(f"{kind}_{field}" for field in MODEL.names for kind in K
 SCENARIO = experiments(["3.4"], [])["3.4-base"]
 
 
-def made_up(folder: Path, t, **means) -> ObservedRun:
+def invented(folder: Path, t, **means) -> ObservedRun:
     """A run directory with these means over time and nothing else of interest."""
     folder.mkdir(parents=True)
     (folder / "manifest.json").write_text("{}")
