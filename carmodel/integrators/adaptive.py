@@ -1,4 +1,4 @@
-"""How adaptive integrators choose their steps: tried, judged by error and undershoot, kept or repeated shorter."""
+"""How adaptive integrators choose their steps: tried, then kept or repeated shorter for error or undershoot."""
 
 from math import inf
 from typing import NamedTuple, Protocol
@@ -12,7 +12,7 @@ from ..tools.errors import NumericsError
 
 Array = NDArray[np.float64]
 
-#: A field smaller than this part of the largest it has been counts as that large when its error is judged.
+#: A field smaller than this part of the largest it has been counts as that large when its error is measured.
 NEGLIGIBLE = 1e-3
 
 #: Steps below this part of a day mean that the tolerance cannot be met.
@@ -51,6 +51,25 @@ def measure(space: Space, fields: Array) -> tuple[Array, Array, Array]:
     return root_mean_squares(space, sums), -extremes[: len(fields)], extremes[len(fields) :]
 
 
+class ErrorScale:
+    """The size of each field, which its error is divided by: at least `NEGLIGIBLE` of the largest it has been."""
+
+    def __init__(self, fields: int) -> None:
+        #: Largest root mean square that each field has had, shape (fields,).
+        self.largest: Array = np.zeros(fields)
+
+    def update(self, sizes: Array, rate: Array, dt: float) -> Array:
+        """From the root mean squares of the fields, and of their rates, before a step of dt days, shape (fields,) each.
+
+        The scale of a field that starts at zero is what the rate makes of it, in each attempt anew: an attempt far too
+        long makes of it what will never be.  Infinite where a field stays zero.
+        """
+        self.largest = np.maximum(self.largest, sizes)
+        scale = np.maximum(np.maximum(sizes, dt * rate), NEGLIGIBLE * self.largest)
+        scale[scale == 0.0] = inf
+        return scale
+
+
 class Attempt(NamedTuple):
     """A step on trial: its days, how far each field reaches below zero (`relative_undershoot`), and how many longer
     ones the method itself has given up for their error.
@@ -77,33 +96,35 @@ class Method(Protocol):
 class StepSize:
     """Lengths of steps: the next one by the error of the last, a shorter one for an attempt that is not kept.
 
+    All that adaptive integrators remember from step to step, but for the state, is here.
     `rtol` is what errors and undershoots are held against, `names` those of the fields, `dt` the first step, also after
     a discontinuity, in days, `landing` the share of what is left until a time that the first of the last two steps
     takes.
     """
 
     def __init__(self, rtol: float, names: tuple[str, ...], dt: float, landing: float) -> None:
-        self.undershoot = Undershoot(rtol, names)
+        self.scale, self.undershoot = ErrorScale(len(names)), Undershoot(rtol, names)
         #: Attempts that were not kept, by reason.
         self.rejected = {"error": 0, "undershoot": 0}
         self._rtol, self._landing = rtol, landing
-        self.first = self._next = dt
+        #: Days of the first step, also after a discontinuity, and of the next one where nothing cuts it short.
+        self.first = self.next = dt
 
     def restart(self) -> None:
         """The state or the equations have changed at once: go on with a small step."""
-        self._next = min(self._next, self.first)
+        self.next = min(self.next, self.first)
         self.undershoot.forget()
 
     def start_with(self, dt: float) -> None:
         """Have another first step, in days."""
-        self.first = self._next = dt
+        self.first = self.next = dt
 
     def accepted(self, limit: float, method: Method) -> Attempt:
         """The step of at most `limit` days that is kept, of those that the method tries; collective.
 
         Raises NumericsError where none is short enough.
         """
-        natural = self._next
+        natural = self.next
         h = first_attempt(natural, limit, self._landing)
         self.undershoot.begin()
         while True:
@@ -121,7 +142,7 @@ class StepSize:
             if h < SHORTEST:
                 raise NumericsError(f"no step is short enough for integrator.rtol = {self._rtol:g}")
         self.undershoot.keep(attempt.below, attempt.made)
-        self._next = proposed if attempt.rejections else next_attempt(proposed, attempt.made, natural)
+        self.next = proposed if attempt.rejections else next_attempt(proposed, attempt.made, natural)
         return attempt
 
     def figures(self) -> dict[str, object]:
@@ -131,24 +152,6 @@ class StepSize:
             "rejected_for": dict(self.rejected),
             "undershoot": dict(zip(self.undershoot.names, self.undershoot.accepted.tolist(), strict=True)),
         }
-
-
-class Scale:
-    """The size of each field, against which its error is judged: at least `NEGLIGIBLE` of the largest it has been."""
-
-    def __init__(self, fields: int) -> None:
-        self._largest: Array = np.zeros(fields)
-
-    def reference(self, sizes: Array, rate: Array, dt: float) -> Array:
-        """From the root mean squares of the fields, and of their rates, before a step of dt days, shape (fields,) each.
-
-        Fields that start at zero are judged by what the rate makes of them, in each attempt anew: an attempt far too
-        long makes of them what will never be.  Infinite where a field stays zero.
-        """
-        self._largest = np.maximum(self._largest, sizes)
-        judged = np.maximum(np.maximum(sizes, dt * rate), NEGLIGIBLE * self._largest)
-        judged[judged == 0.0] = inf
-        return judged
 
 
 class Undershoot:

@@ -7,7 +7,6 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from mpi4py import MPI
 from numpy.typing import NDArray
 
 from ..model import Medium
@@ -47,7 +46,8 @@ class Coupled:
     The derivative is (lead (u - u_n) - w^2/(1 + w) (u_n - u_{n-1})) / dt with w = dt / dt_n: variable-step BDF2 for
     lead = (1 + 2w)/(1 + w), backward Euler for lead = 1 without the second term.  BDF2 starts with a backward-Euler
     step of dt/15, one step of local error dt^2, which leaves the second order whole; then steps at most double.  It
-    starts afresh after `restart`, and wherever it is handed a state that it did not leave behind.
+    starts afresh after `restart`, which who changes the state between two steps calls, and with another array than the
+    last.
 
     A sweep solves the fields one after the other, each with the latest values of the others (Gauss-Seidel), and passes
     over those whose residual ||A u - b|| is below `tolerance` ||b||, b holding the earlier states and the production,
@@ -99,7 +99,8 @@ class Coupled:
         self.seconds = {"assembly": 0.0, "solve": 0.0}
         self._set_up(medium)
         self._earlier: Array | None = None
-        self._left: Array | None = None
+        #: The array that the last step left the state in.
+        self._field: Array | None = None
         self._last_dt = 0.0
 
     def _set_up(self, medium: Medium) -> None:
@@ -124,7 +125,7 @@ class Coupled:
             self._set_up(medium)
             self.systems.iterations += old.iterations
             old.destroy()
-        self._earlier = self._left = None
+        self._earlier = self._field = None
 
     @property
     def iterations(self) -> Integers:
@@ -137,9 +138,9 @@ class Coupled:
         Raises NumericsError when a step of `least_step` does not converge.
         """
         v = u[:, self.systems.own]
-        if self.order == 2 and not self._is_left_behind(v):
+        if self._field is not u:
             self._earlier = None
-        self._left = None
+        self._field = None  # until all of the step is made
         todo = self._parts(dt)[::-1]
         while todo:
             h = todo.pop()
@@ -153,14 +154,10 @@ class Coupled:
                 todo += [0.5 * h, 0.5 * h]
             else:
                 self._earlier, self._last_dt, v = v, h, new
-        self._left = v
+        self._field = u
         for f, values in enumerate(v):
             u[f] = self.systems.with_overlap(values)
         return dt
-
-    def _is_left_behind(self, v: Array) -> bool:
-        same = self._left is not None and np.array_equal(v, self._left)
-        return bool(self.space.comm.allreduce(same, MPI.LAND))
 
     def _parts(self, dt: float) -> list[float]:
         """Steps that add up to dt, each at most twice the one before."""

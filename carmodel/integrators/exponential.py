@@ -10,8 +10,9 @@ from ..model import Medium
 from ..solvers import phi
 from ..spaces import BoxSpace
 from ..spaces.cosine import CosineTransform
+from ..tools.errors import NumericsError
 from ..tools.owner import Owner, destroyed_if_unfinished
-from .adaptive import Attempt, Scale, StepSize, measure, relative_undershoot, root_mean_squares
+from .adaptive import Attempt, StepSize, measure, relative_undershoot, root_mean_squares
 
 Array = NDArray[np.float64]
 
@@ -39,8 +40,9 @@ class Exponential(Owner):
     Diffusion and taxis together are positive in all schemes but "central"; high order is not: steps that undershoot are
     repeated shorter (`adaptive.Undershoot`).  What is accepted below zero becomes zero and counts in `clamped`.
 
-    Between steps the state is its cosines.  The array given to `step` holds the same state on the cells, and the stages
-    in between: who changes it otherwise says so by `restart`.
+    The cosines are the state.  The array given to `step` holds its values in the cells, during a step those of stages.
+    It is read for a first step, after `restart`, and where it is another array than the last: who changes its values
+    between two steps calls `restart`.
 
     Parameters
     ----------
@@ -78,7 +80,6 @@ class Exponential(Owner):
         self.negligible = rtol  # what is clamped beyond it belies the error aimed at
         #: Wall time spent, in seconds, by phase.
         self.seconds = {"reaction_taxis": 0.0, "diffusion": 0.0, "time_stepper": 0.0}
-        self._scale = Scale(n)
         self._transform = self.adopt(CosineTransform(space))
         modes = (n, *self._transform.modes_shape)
         # Cosines of the state before and after the step, of the rates of its stages and after it, of a stage.
@@ -104,7 +105,11 @@ class Exponential(Owner):
             if self._field is not u:
                 self._field = u
                 self._renew()
-            made, below, _ = self.step_size.accepted(dt, self)
+            try:
+                made, below, _ = self.step_size.accepted(dt, self)
+            except NumericsError:
+                self._show_state()
+                raise
         self._keep(below)
         self.seconds["time_stepper"] += perf_counter() - start - (self._seconds_inside() - inside)
         return made
@@ -130,7 +135,7 @@ class Exponential(Owner):
     # ---- one step ------------------------------------------------------------------------------------------------
 
     def _renew(self) -> None:
-        """From the state on the cells: its cosines, its rates, and the sizes that its fields are judged by."""
+        """From the state on the cells: its cosines, its rates, and the sizes of its fields."""
         fields = self._u if self._cells is None else self._cells
         fields[...] = self.space.owned(self._cell_values)
         self._sizes, _, self._largest = measure(self.space, fields.reshape(len(fields), -1))
@@ -167,8 +172,8 @@ class Exponential(Owner):
         phi.squared_errors(h, self._D, self._transform.eigenvalues, stages, self._squares, self._scratch)
         errors = root_mean_squares(self.space, self._squares.sum(axis=1))
         rates = root_mean_squares(self.space, np.einsum("fkji,fkji->f", self._N_1, self._N_1))
-        judged = self._scale.reference(self._sizes, rates, h)
-        error = np.sqrt(np.mean((errors / judged) ** 2)) / self.rtol
+        scale = self.step_size.scale.update(self._sizes, rates, h)
+        error = np.sqrt(np.mean((errors / scale) ** 2)) / self.rtol
         if not np.isfinite(error):
             return SHRINK
         return float(np.clip(SAFETY * max(error, 1e-30) ** (-1.0 / self.order), SHRINK, GROW))
@@ -183,6 +188,13 @@ class Exponential(Owner):
                 self.clamped[f] += self.space.clamp(field)
             if below.max() > ROUNDING:
                 self._renew()
+
+    def _show_state(self) -> None:
+        """After attempts that are all given up, the array holds the state before them again."""
+        self._stage[...] = self._u
+        self._to_cells()
+        for field in self._cell_values if self.clamp else ():
+            self.space.clamp(field)  # the transform's rounding
 
     # ---- between cosines and cells -------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from ..spaces import Space
 from ..tools.errors import InputError, NotFiniteError, NumericsError
 from ..tools.owner import Owner, destroyed_if_unfinished
 from ..tools.petsc import PETSc
-from .adaptive import Attempt, Scale, StepSize, measure, relative_undershoot
+from .adaptive import Attempt, StepSize, measure, relative_undershoot
 
 Array = NDArray[np.float64]
 
@@ -98,14 +98,12 @@ class Imex(Owner):
         #: Wall time spent, in seconds, by phase.
         self.seconds = {"reaction_taxis": 0.0, "diffusion": 0.0, "time_stepper": 0.0}
         self._t = 0.0
-        self._scale = Scale(self._n)
         self._largest: Array = np.zeros(self._n)
-        self._judged_for = 0.0  # days of the attempt whose error `_tolerance` judges
+        self._tolerance_of = 0.0  # days of the attempt that `_tolerance` is for
         self._shift, self._setting_up = 1.0, False
         self._failure: _Failure | None = None
-        # What an attempt starts from, whether it is the second of a step or a later one, PETSc's number of the step.
-        self._before: Array = np.empty(0)
-        self._is_repeated, self._steps = False, 0
+        self._before: Array = np.empty(0)  # what an attempt starts from
+        self._kept = 0  # steps so far, without those that were repeated
         self._ghosted = space.zeros(self._n)
         self._ghosted_of = self._diffused_of = (0, 0)
         self._set(medium)
@@ -182,14 +180,15 @@ class Imex(Owner):
         start, inside = perf_counter(), self._seconds_inside()
         own = self.space.owned(u)
         with self.space.threads:
-            self._before, self._is_repeated = own, False
+            self._before = own
             made = self.step_size.accepted(dt, self).made
         own[...] = self._fields_of(self._u)
         if self.clamp:
             for f, field in enumerate(u):
                 self.clamped[f] += self.space.clamp(field)
         self._t += made
-        self._ts.monitor(self._ts.getStepNumber(), self._t, self._u)
+        self._kept = self._ts.getStepNumber()
+        self._ts.monitor(self._kept, self._t, self._u)
         self.seconds["time_stepper"] += perf_counter() - start - (self._seconds_inside() - inside)
         return made
 
@@ -229,14 +228,12 @@ class Imex(Owner):
     def attempt(self, h: float) -> Attempt:
         """A step of PETSc's of h days or, where its error is too large, fewer, from the state before; collective."""
         ts = self._ts
-        if self._is_repeated:
-            ts.setStepNumber(self._steps)
-        self._is_repeated, self._steps = True, ts.getStepNumber()
+        ts.setStepNumber(self._kept)
         self._fields_of(self._u)[...] = self._before
         rejections = ts.getStepRejections()
         ts.setTime(self._t)
         ts.setTimeStep(h)
-        self._judged_for, self._failure = 0.0, None
+        self._tolerance_of, self._failure = 0.0, None
         try:
             ts.step()
         except PETSc.Error as error:
@@ -268,15 +265,15 @@ class Imex(Owner):
         sizes, least, largest = measure(self.space, self._by_field(self._u))
         return relative_undershoot(sizes, least, np.maximum(largest, self._largest))
 
-    def _judge(self, rate: Any, dt: float) -> None:
+    def _set_tolerance(self, rate: Any, dt: float) -> None:
         """Tell PETSc what error is too much in each field; `rate` is that at the start of a step of dt days."""
         sizes, _, self._largest = measure(self.space, self._by_field(self._u))
         rates = measure(self.space, self._by_field(rate))[0]
-        judged = np.minimum(self._scale.reference(sizes, rates, dt), 1e300)  # PETSc takes no infinity
-        self._fields_of(self._tolerance)[...] = self.rtol**CALIBRATION * judged.reshape(
+        scale = np.minimum(self.step_size.scale.update(sizes, rates, dt), 1e300)  # PETSc takes no infinity
+        self._fields_of(self._tolerance)[...] = self.rtol**CALIBRATION * scale.reshape(
             -1, *[1] * len(self.space.owned_shape)
         )
-        self._judged_for = dt
+        self._tolerance_of = dt
 
     # ---- what PETSc calls ----------------------------------------------------------------------------------------
 
@@ -287,8 +284,8 @@ class Imex(Owner):
         if not rate.norm() < OVERFLOW:
             rate.set(0.0)
             self._give_up(NotFiniteError("the rate of change is no longer finite"))
-        elif (dt := self._ts.getTimeStep()) != self._judged_for:
-            self._judge(rate, dt)
+        elif (dt := self._ts.getTimeStep()) != self._tolerance_of:
+            self._set_tolerance(rate, dt)
         self.seconds["reaction_taxis"] += perf_counter() - start
 
     def _implicit_residual(self, _ts: Any, _t: float, u: Any, u_dot: Any, residual: Any) -> None:

@@ -29,6 +29,9 @@ class Integrator(Protocol):
     `order` is the order of accuracy in time; `adaptive`: it chooses its steps.  `clamped`, shape (fields,), is what
     clamping added to each field so far, summed over this rank's cells.  `negligible` is the share of a field that
     clamping may have made, and the share of its largest value that it may have been below zero, without a warning.
+
+    An integrator may keep the state in a form of its own, and what it knows of earlier steps.  So who changes the state
+    between two steps calls `restart`: otherwise the change may be lost.
     """
 
     order: int
@@ -36,6 +39,7 @@ class Integrator(Protocol):
     taxis: str
     negligible: float
     model: Model
+    medium: Medium
     clamped: Array
     seconds: dict[str, float]
 
@@ -47,10 +51,13 @@ class Integrator(Protocol):
         """
 
     def step(self, u: Array, dt: float) -> float:
-        """Advance the state, shape (fields, n_local), by dt days, or fewer if adaptive; how many.  Collective."""
+        """Advance the state, shape (fields, n_local), by dt days, or fewer if adaptive; how many.  Collective.
+
+        The array is as the last step left it, unless `restart` was called or it is another array.
+        """
 
     def restart(self, medium: Medium) -> None:
-        """The state or the parameters have jumped: forget what was, go on with these; collective."""
+        """The state, the parameters or both were changed: go on with the next step's array and these; collective."""
 
     def figures(self) -> dict[str, Any]:
         """Counts for the manifest, among them `rejected_steps`."""
@@ -139,7 +146,7 @@ class Simulation:
     Parameters
     ----------
     space, integrator: where the fields live and how they advance.
-    u: state at t = 0, shape (fields, n_local); advanced in place.
+    u: state at t = 0, shape (fields, n_local); advanced in place.  An observer that changes it calls `state_changed`.
     plan: times, and what happens at them.
     observers: told of all that happens in this order.
     interrupted: asked on every rank after each step for the signal it got; the run stops when any rank got one.
@@ -195,6 +202,10 @@ class Simulation:
                 with suppress(OSError) if status.startswith("failed") else nullcontext():
                     observer.finish(self, status)
 
+    def state_changed(self) -> None:
+        """Tell the integrator that `u`, or the schedule's medium, was changed between two steps; collective."""
+        self.integrator.restart(self.schedule.medium if self.schedule else self.integrator.medium)
+
     @property
     def events(self) -> list[Event]:
         """Infusions and interventions so far."""
@@ -213,14 +224,14 @@ class Simulation:
 
     def _advance(self) -> None:
         self._tell(lambda observer: observer.step(self))
-        self._meet_schedule()
+        self._apply_schedule()
         self._output()
         events = self.schedule.times if self.schedule else []
         outputs = set(output_times(self.end, self.every, events))
         for start, stop in pairwise(sorted(outputs.union(events))):
             for t, dt in self._steps(start, stop):
                 self._step(t, dt)
-                self._meet_schedule()
+                self._apply_schedule()
                 self.stopped_by = self.space.comm.allreduce(self.interrupted(), MPI.MAX)
                 if self.stopped_by:
                     self._output()
@@ -228,7 +239,7 @@ class Simulation:
             if self.t in outputs:
                 self._output()
 
-    def _meet_schedule(self) -> None:
+    def _apply_schedule(self) -> None:
         """Let what is due happen; each infusion gives the series another entry at this time."""
         if not self.schedule:
             return
@@ -239,7 +250,7 @@ class Simulation:
                 self.last_dt = 0.0
                 self._look(f"after an infusion at t = {self.t:g}")
         if happened:
-            self.integrator.restart(self.schedule.medium)
+            self.state_changed()
 
     def _steps(self, start: float, stop: float) -> Iterator[tuple[float, float]]:
         """Where each step is to end, and its length."""

@@ -10,7 +10,7 @@ from carmodel.integrators.adaptive import (
     NEGLIGIBLE,
     SHORTEST,
     Attempt,
-    Scale,
+    ErrorScale,
     StepSize,
     Undershoot,
     first_attempt,
@@ -54,15 +54,15 @@ def test_only_a_step_cut_short_leaves_the_natural_one_as_it_was():
     assert next_attempt(proposed=1.2, made=0.5, natural=1.0) == 1.2
 
 
-def test_errors_are_judged_by_the_field_or_its_first_rate_or_what_it_was():
-    scale = Scale(7)
+def test_errors_are_measured_by_the_field_or_its_first_rate_or_what_it_was():
+    scale = ErrorScale(7)
     sizes, rates = np.zeros(7), np.zeros(7)
     sizes[0], rates[0], rates[1], sizes[2] = 2.0, 1.0, 3.0, 4.0
-    assert scale.reference(sizes, rates, 0.5).tolist() == [2.0, 1.5, 4.0, inf, inf, inf, inf]
+    assert scale.update(sizes, rates, 0.5).tolist() == [2.0, 1.5, 4.0, inf, inf, inf, inf]
     # Another attempt of the same step: nothing is left of the one before.
-    assert scale.reference(sizes, rates, 0.01).tolist() == [2.0, 0.03, 4.0, inf, inf, inf, inf]
+    assert scale.update(sizes, rates, 0.01).tolist() == [2.0, 0.03, 4.0, inf, inf, inf, inf]
     sizes[0] = sizes[2] = 1e-9
-    assert scale.reference(sizes, 0.0 * rates, 0.5)[[0, 2]].tolist() == [2.0 * NEGLIGIBLE, 4.0 * NEGLIGIBLE]
+    assert scale.update(sizes, 0.0 * rates, 0.5)[[0, 2]].tolist() == [2.0 * NEGLIGIBLE, 4.0 * NEGLIGIBLE]
 
 
 def test_an_undershoot_that_shorter_steps_avoid_is_not_accepted():
@@ -194,40 +194,79 @@ def test_what_changes_between_steps_is_said_by_a_restart(box, make):
     assert box.owned(u[0]).min() > 1.0
 
 
-class Scripted:
-    """A method whose attempts come out as planned: how far below zero, whether kept, length proposed."""
+# ---- the loop ------------------------------------------------------------------------------------------------------
 
-    def __init__(self, *outcomes):
-        self.outcomes, self.tried = list(outcomes), []
+
+class Scripted:
+    """A method with given attempts (days or 0 for all, undershoot, rejections) and proposals (days, whether kept)."""
+
+    def __init__(self, attempts, proposals):
+        self.attempts, self.proposals, self.tried = iter(attempts), iter(proposals), []
 
     def attempt(self, h):
         self.tried.append(h)
-        return Attempt(h, depths(self.outcomes[0][0]))
+        made, deepest, rejections = next(self.attempts)
+        return Attempt(made or h, depths(deepest), rejections)
 
-    def proposed(self, made):
-        _, is_kept, factor = self.outcomes[0]
-        self.outcomes.pop(0)
-        return factor * made, is_kept
-
-
-def test_the_loop_repeats_steps_shorter_and_proposes_the_next():
-    step_size = StepSize(RTOL, FIELDS, dt=1.0, landing=0.5)
-    method = Scripted((0.0, False, 0.4), (0.0, True, 2.0), (0.0, True, 1.0))
-    assert step_size.accepted(100.0, method).made == 0.4
-    assert step_size.accepted(100.0, method).made == 0.8
-    assert method.tried == [1.0, 0.4, 0.8]
-    assert step_size.rejected == {"error": 1, "undershoot": 0}
-    step_size.restart()
-    method = Scripted((0.0, False, 1e-13))
-    with pytest.raises(NumericsError, match="no step is short enough"):
-        step_size.accepted(100.0, method)
+    def proposed(self, _made):
+        return next(self.proposals)
 
 
-def test_the_loop_repeats_steps_that_undershoot():
-    step_size = StepSize(RTOL, FIELDS, dt=1.0, landing=0.5)
-    method = Scripted((0.0, True, 1.0))
-    deep = iter([depths(0.5), depths(0.0)])
-    method.attempt = lambda h: method.tried.append(h) or Attempt(h, next(deep))
-    assert step_size.accepted(100.0, method).made == 0.25
-    assert step_size.rejected == {"error": 0, "undershoot": 1}
-    assert step_size.figures()["rejected_steps"] == 1
+@pytest.mark.parametrize(
+    ("attempts", "proposals", "limit", "tried", "made", "after", "rejected"),
+    [
+        ([(0, 0.0, 0)], [(0.3, True)], 9.0, [0.2], 0.2, 0.3, (0, 0)),
+        # Cut short: the longer one that was due stays due.
+        ([(0, 0.0, 0)], [(0.1, True)], 0.05, [0.05], 0.05, 0.2, (0, 0)),
+        # An error too large: as long as proposed, and what was due is forgotten.
+        ([(0, 0.0, 0)] * 2, [(0.1, False), (0.09, True)], 9.0, [0.2, 0.1], 0.1, 0.09, (1, 0)),
+        # An undershoot too deep: a quarter; its error is not asked for.
+        ([(0, 0.1, 0), (0, 0.0, 0)], [(0.06, True)], 9.0, [0.2, 0.05], 0.05, 0.06, (0, 1)),
+        # The method itself rejected two and came out shorter: its proposal counts, not the length that was due.
+        ([(0.02, 0.0, 2)], [(0.03, True)], 9.0, [0.2], 0.02, 0.03, (2, 0)),
+        # Both causes in one step.
+        ([(0, 0.1, 0), (0, 0.0, 0), (0, 0.0, 0)], [(0.02, False), (0.03, True)], 9.0, [0.2, 0.05, 0.02], 0.02, 0.03,
+         (1, 1)),
+    ],
+)  # fmt: skip
+def test_a_step_is_kept_when_neither_its_undershoot_nor_its_error_is_too_large(
+    attempts, proposals, limit, tried, made, after, rejected
+):
+    sizes, method = StepSize(RTOL, FIELDS, dt=0.2, landing=0.5), Scripted(attempts, proposals)
+    kept = sizes.accepted(limit, method)
+    assert (kept.made, sizes.next) == (made, after)
+    assert method.tried == tried
+    assert tuple(sizes.rejected.values()) == rejected
+    assert sizes.figures()["rejected_steps"] == sum(rejected)
+    assert next(method.attempts, None) is next(method.proposals, None) is None
+
+
+def test_errors_that_no_step_makes_small_end_the_loop():
+    sizes = StepSize(RTOL, FIELDS, dt=0.2, landing=0.5)
+    with pytest.raises(NumericsError, match=r"no step is short enough for integrator\.rtol = 0\.001"):
+        sizes.accepted(1.0, Scripted([(0, 0.0, 0)] * 99, [(0.2 * 0.2**n, False) for n in range(1, 99)]))
+
+
+def test_a_restart_begins_with_a_small_step_and_keeps_the_counts():
+    sizes = StepSize(RTOL, FIELDS, dt=0.2, landing=0.5)
+    sizes.accepted(9.0, Scripted([(0, 0.0, 1)], [(1.0, True)]))
+    assert sizes.next == 1.0
+    sizes.restart()
+    assert sizes.next == 0.2
+    assert sizes.rejected == {"error": 1, "undershoot": 0}
+    sizes.next = 0.01
+    sizes.restart()
+    assert sizes.next == 0.01
+
+
+def test_after_a_step_that_fails_the_array_holds_the_state_before_it(box):
+    """Not a stage of the last attempt."""
+    u = box.zeros(7)
+    u[6] = 1.0
+    start = box.owned(u).copy()
+    integrator = Exponential(box, Medium(without_reactions()._replace(lambda_H=-1e17)))
+    for _ in range(2):
+        with pytest.raises(NumericsError, match="no step is short enough for"), np.errstate(all="ignore"):
+            integrator.step(u, 1.0)
+        assert np.abs(box.owned(u) - start).max() < 1e-14
+    integrator.destroy()

@@ -70,17 +70,38 @@ def test_diffusion_alone_is_exact_in_one_step():
         holder.destroy()
 
 
-def test_a_state_changed_between_steps_is_where_the_next_one_starts():
-    """Without being told: what a new integrator makes of it, to the digit."""
+def test_a_changed_state_is_where_the_step_after_a_restart_starts():
+    """What a new integrator makes of it, to the digit; without a restart the state is what the last step left."""
     space = BoxSpace(*BOX)
     u = smooth_state(space)
     integrator = Exponential(space, Medium(P), dt=0.1, adapt=False)
     advance(integrator, u, 0.3)
     space.owned(u[0])[2, 3, 4] += 0.1
+    integrator.restart(Medium(P))
     new, v = Exponential(space, Medium(P), dt=0.1, adapt=False), u.copy()
     integrator.step(u, 0.1)
     new.step(v, 0.1)
     assert np.array_equal(space.owned(u), space.owned(v))
+    untold = u.copy()
+    integrator.step(u, 0.1)
+    new.step(v, 0.1)
+    v[...] = 0.5  # the cosines are the state
+    assert integrator.step(u, 0.1) == new.step(v, 0.1)
+    assert np.array_equal(space.owned(u), space.owned(v))
+    assert not np.array_equal(space.owned(u), space.owned(untold))
+    for holder in (integrator, new, space):
+        holder.destroy()
+
+
+def test_another_array_is_another_state():
+    space = BoxSpace(*BOX)
+    u, v = smooth_state(space), 0.5 * smooth_state(space)
+    integrator, new = (Exponential(space, Medium(P), dt=0.1, adapt=False) for _ in range(2))
+    integrator.step(u, 0.1)
+    w = v.copy()
+    integrator.step(v, 0.1)
+    new.step(w, 0.1)
+    assert np.array_equal(space.owned(v), space.owned(w))
     for holder in (integrator, new, space):
         holder.destroy()
 

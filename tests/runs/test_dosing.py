@@ -10,14 +10,14 @@ import pyvista
 from mpi4py import MPI
 
 from carmodel.commands.run import launch
-from carmodel.integrators import Jacobi, Strang
+from carmodel.integrators import Exponential, Imex, Jacobi, Strang
 from carmodel.integrators.coupled import Coupled
 from carmodel.model import Medium
 from carmodel.models.polyakov import FIELDS, MODEL, PRESETS
 from carmodel.results import RunDirectory
 from carmodel.runs.dosing import Schedule
 from carmodel.runs.initial import initial_state
-from carmodel.runs.simulation import Plan, Simulation, output_times
+from carmodel.runs.simulation import Observer, Plan, Simulation, output_times
 from carmodel.scenario.fields import Infusion
 from carmodel.scenario.parameters import Intervention
 from carmodel.scenario.reading import load
@@ -184,10 +184,43 @@ def test_multiples_are_those_of_the_state_at_the_start():
     space.destroy()
 
 
+class Doubling(Observer):
+    """Doubles a field at an output, as a person's own observer may."""
+
+    def output(self, run):
+        if run.t == 0.3:
+            run.u[0] *= 2.0
+            run.state_changed()
+
+
+@pytest.mark.parametrize("by", ["infusion", "observer"])
+@pytest.mark.parametrize("make", [Exponential, Imex, Strang, Coupled])
+def test_a_change_of_the_state_reaches_every_integrator(make, by):
+    """Half-way the schedule or an observer adds cells: as two runs, the second from where the first ends."""
+    space = uniform((6, 5, 4)) if make is Coupled else BoxSpace((6, 5, 4), (1.0, 0.9, 0.8))
+    u = smooth(space) if make is Coupled else smooth_state(space)
+    v, start = u.copy(), u[0].copy()
+    schedule = Schedule([Infusion(time=0.3, add={"initial": 1.0})], (), space, u, Medium(P), end=0.6)
+    integrator = make(space, Medium(P))
+    if by == "infusion":
+        Simulation(space, integrator, u, Plan(0.6, 0.0, 0.1, schedule)).run()
+    else:
+        Simulation(space, integrator, u, Plan(0.6, 0.3, 0.1), [Doubling()]).run()
+    integrator.destroy()
+    for n in range(2):
+        if n:
+            v[0] += start if by == "infusion" else v[0]
+        new = make(space, Medium(P))
+        Simulation(space, new, v, Plan(0.3, 0.0, 0.1)).run()
+        new.destroy()
+    assert space.owned(u) == pytest.approx(space.owned(v), rel=1e-9)
+    space.destroy()
+
+
 class Still:
     """An integrator that does nothing, and says so."""
 
-    model, order, adaptive, taxis = MODEL, 1, False, "central"
+    medium, model, order, adaptive, taxis = Medium(P), MODEL, 1, False, "central"
     negligible, clamped, seconds = 0.01, np.zeros(7), {}
     deepest_undershoot = np.zeros(7)
 
