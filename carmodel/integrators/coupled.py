@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 
 class _NotConvergedError(Exception):
-    """Why a step did not come out."""
+    """Why a step did not converge."""
 
 
 class Coupled:

@@ -77,7 +77,7 @@ class Exponential(Owner):
         #: Sum over this rank's cells of what clamping added to each field so far, shape (fields,).
         self.clamped: Array = np.zeros(n)
         self.step_size = StepSize(rtol, self.model.names, dt, LANDING)
-        self.negligible = rtol  # what is clamped beyond it belies the error aimed at
+        self.negligible = rtol  # clamping more than this is a larger error than `rtol`
         #: Wall time spent, in seconds, by phase.
         self.seconds = {"reaction_taxis": 0.0, "diffusion": 0.0, "time_stepper": 0.0}
         self._transform = self.adopt(CosineTransform(space))

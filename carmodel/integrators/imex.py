@@ -31,7 +31,7 @@ WITHOUT_ERROR = ("ars443", "bpr3", "prssp2")
 ENDS = ("ts_max_time", "ts_max_steps", "ts_exact_final_time")
 
 #: Rates of change of this size, in the 2-norm, end an attempt: PETSc would find its norms infinite later on, and an
-#: error inside PETSc leaves its objects in a state that nothing can be done with.
+#: error inside PETSc leaves its objects unusable.
 OVERFLOW = 1e100
 
 #: Share of the first of the last two steps before a time to land on.  What a long step leaves in the stiffest modes
@@ -57,9 +57,8 @@ class Imex(Owner):
     PETSc's TS makes the steps: u' = G(u) + L u, with L the diffusion of each field, implicit and linear, and G the
     reactions and taxis, explicit.  Steps are as long as the embedded error allows: its root mean square over cells and
     fields, each field's in units of its own root mean square, against `rtol` calibrated so that the error at the end is
-    of the size of `rtol`.  `-ts_...` holds but for what would make this
-    another method or end runs elsewhere, `-ts_rtol` and `-ts_atol` in PETSc's own sense; the method is
-    `-ts_arkimex_type`, 4 unless given.
+    of the size of `rtol`.  PETSc's `-ts_...` options hold, except those for another method or another end of the run;
+    `-ts_rtol` and `-ts_atol` have PETSc's meaning; the method is `-ts_arkimex_type`, 4 unless given.
 
     Diffusion and taxis together are positive in all schemes but "central"; high order is not: steps that undershoot are
     repeated shorter (`adaptive.Undershoot`).  What is accepted below zero becomes zero and counts in `clamped`.
@@ -94,7 +93,7 @@ class Imex(Owner):
         #: Sum over this rank's cells of what clamping added to each field so far, shape (fields,).
         self.clamped: Array = np.zeros(self._n)
         self.step_size = StepSize(rtol, self.model.names, dt, LANDING)
-        self.negligible = rtol  # what is clamped beyond it belies the error aimed at
+        self.negligible = rtol  # clamping more than this is a larger error than `rtol`
         #: Wall time spent, in seconds, by phase.
         self.seconds = {"reaction_taxis": 0.0, "diffusion": 0.0, "time_stepper": 0.0}
         self._t = 0.0
@@ -127,7 +126,7 @@ class Imex(Owner):
         ts.setIFunction(self._implicit_residual, self._residual)
         ts.setIJacobian(self._keep_shift, self._operator)
         ts.setRHSFunction(self._explicit_rate)
-        ts.setExactFinalTime(PETSc.TS.ExactFinalTime.STEPOVER)  # where steps end is our caller's business
+        ts.setExactFinalTime(PETSc.TS.ExactFinalTime.STEPOVER)  # the caller says where steps end
         ts.setMaxTime(1e300)
         ts.setMaxSNESFailures(-1)
         snes = self.adopt(ts.getSNES())  # a handle that outlived TS would keep it from being freed

@@ -14,7 +14,7 @@ import gmsh
 PR_SET_PDEATHSIG = 1
 
 if __name__ == "__main__":
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # however that ends, nobody would watch the clock
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # it watches the time limit
     limits = (resource.RLIMIT_AS, resource.RLIMIT_CPU, resource.RLIMIT_FSIZE)
     for limit, most in zip(limits, map(int, sys.argv[1:4]), strict=True):
         hard = resource.getrlimit(limit)[1]
@@ -23,7 +23,7 @@ if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         gmsh.initialize(["gmsh", *sys.argv[4:]], run=True)
-        complaint = gmsh.logger.getLastError()  # told here, whatever the script's verbosity is
+        complaint = gmsh.logger.getLastError()  # reported here, whatever the script's verbosity is
     except Exception as error:  # all that Gmsh raises
         complaint = str(error)
     if complaint:

@@ -99,7 +99,7 @@ def _run_gmsh(arguments: list[str], folder: Path) -> None:
     Raises ValueError where it finds an error or does not come to its end.
     """
     memory = int(SHARE * available())
-    # The limit on all threads' time is for the case that nobody is left to watch the clock.
+    # The limit on all threads' time holds even if this process has been killed.
     limits = [str(memory), str(int(SECONDS * (os.cpu_count() or 1)) + 1), str(LARGEST_WRITTEN)]
     command = [sys.executable, "-I", str(Path(__file__).with_name("gmsh_process.py")), *limits, *arguments]
     # No settings of the person's, no variables that make it one of the ranks.

@@ -1,4 +1,4 @@
-"""The two ways a run can fail that are not bugs of ours; the command line turns them into one line and an exit code."""
+"""The two kinds of failures that are not bugs: the command line turns them into one line and an exit code."""
 
 from .messages import one_line
 

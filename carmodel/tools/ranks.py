@@ -1,4 +1,4 @@
-"""How ranks act as one: errors that all share, and one end for all where a rank is alone with its error."""
+"""How ranks act as one: an error of all ranks is raised on all; an error of one rank ends the whole job."""
 
 import sys
 import traceback
@@ -41,7 +41,7 @@ def explain(error: BaseException) -> tuple[int, str]:
             return 0, ""
         case SystemExit(code=text):
             return 1, one_line(text)
-        case BrokenPipeError(filename=None):  # whoever read our output has gone, as `head` does
+        case BrokenPipeError(filename=None):  # the reader of our output has ended, as `head` does
             return 141, ""
         case OSError(filename=None, strerror=str(reason)):
             return 3, f"output: cannot be written: {reason}"
@@ -59,8 +59,9 @@ def is_bug(error: BaseException) -> bool:
 def ending_together(comm: "MPI.Intracomm", last_words: Callable[[str], None] = lambda _: None) -> Iterator[ExitStack]:
     """A stack of what is to be destroyed at the end; collective over `comm`, as destroying is.
 
-    After an error of all ranks it is destroyed, too, and the error passes on.  A rank that is alone with its error
-    ends the job at once: the others wait for it for ever.  `last_words` is then called with the error in one line.
+    After an error of all ranks it is destroyed, too, and the error is raised.  A rank that is alone with its error
+    ends the job at once, because the others would wait for it for ever.  `last_words` is then called with the error in one
+    line.
     """
     with ExitStack() as stack:
         try:
@@ -116,7 +117,7 @@ def say(text: str) -> None:
     """Write lines on stderr, unless there are none."""
     if text:
         lines = [printable(line) + "\n" for line in text.split("\n")]
-        with suppress(OSError):  # nobody reads it
+        with suppress(OSError):  # stderr may be closed
             # In one piece: other ranks and mpirun write there as well.
             sys.stderr.write("".join(lines))
             sys.stderr.flush()
@@ -127,5 +128,5 @@ def abort(comm: "MPI.Intracomm", code: int, text: str) -> NoReturn:
     with suppress(OSError):
         sys.stdout.flush()
     say(text)
-    comm.Abort(code or 1)  # a rank that leaves the others alone has not done its work
+    comm.Abort(code or 1)  # never 0: the job has not been done
     raise SystemExit(code or 1)  # not reached

@@ -1,4 +1,4 @@
-"""Many ranks: the same numbers, one death for all, a clean stop on a signal."""
+"""Many ranks: the same numbers, all ranks end when one fails, a clean stop on a signal."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""What adaptive integrators decide alike: lengths of steps, what errors are held against, whose undershoot it is."""
+"""Step-size control: lengths of steps, the scale of errors, undershoots, and the loop that keeps or repeats a step."""
 
 from math import inf
 
@@ -43,7 +43,7 @@ def depths(deepest):
         (1.0, 1.0 + 1e-10, 1.0 + 1e-10),  # no step of 1e-10 days after it
     ],
 )
-def test_steps_land_on_a_limit_without_a_crumb(natural, limit, tried):
+def test_steps_land_on_a_limit_without_a_tiny_last_step(natural, limit, tried):
     assert first_attempt(natural, limit, 0.6) == pytest.approx(tried, rel=1e-15)
 
 

@@ -157,7 +157,7 @@ def method_of(tmp_path, text, *options, code=0):
         (CASE + '[parameters]\nD_C = { mask = "mask.vti", ignore_geometry = true }\n', (), "ARKIMEX"),
     ],
 )
-def test_it_is_chosen_where_diffusion_is_diagonal_and_nobody_wants_petsc(tmp_path, text, options, expected):
+def test_it_is_chosen_where_diffusion_is_diagonal_and_no_option_is_petsc_s(tmp_path, text, options, expected):
     image = pyvista.ImageData(dimensions=(7, 6, 5))
     image.cell_data["D_C"] = np.linspace(0.01, 0.02, 120)
     image.save(tmp_path / "mask.vti")

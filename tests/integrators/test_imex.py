@@ -121,6 +121,7 @@ def test_a_step_too_long_for_the_killing_is_repeated_shorter():
     assert steps[0] < 0.5
     assert integrator.step_size.rejected["undershoot"] > 0
     assert integrator.step_size.undershoot.accepted.max() <= 1e-3
+    assert integrator._ts.getStepNumber() == len(steps)  # as `-ts_monitor` counts them
     assert space.sum_min_max(u)[1].min() >= 0.0
     assert np.abs(u[2]).max() < 1e-3  # exp(-20)
     integrator.destroy()

@@ -322,7 +322,7 @@ def test_a_bug_in_a_run_is_a_bug_here(write, tmp_path, monkeypatch):
         batch.make(expand(write(SMALL), []), tmp_path / "out", 1, quiet=True)
 
 
-def test_what_a_run_refuses_is_the_user_s_to_mend(carmodel, write, tmp_path):
+def test_a_file_that_a_run_refuses_is_an_error_of_the_user(carmodel, write, tmp_path):
     """Exit code 2 as from `carmodel run`, the file's own name out of it: that was ours."""
     file = write(SMALL + "[sweep]\n'initial.C' = ['none.vti']\n")
     answer = carmodel("sweep", file, "--out", tmp_path / "out", "--quiet")
