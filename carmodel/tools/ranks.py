@@ -60,8 +60,8 @@ def ending_together(comm: "MPI.Intracomm", last_words: Callable[[str], None] = l
     """A stack of what is to be destroyed at the end; collective over `comm`, as destroying is.
 
     After an error of all ranks it is destroyed, too, and the error is raised.  A rank that is alone with its error
-    ends the job at once, because the others would wait for it for ever.  `last_words` is then called with the error in one
-    line.
+    ends the job at once, because the others would wait for it for ever.  `last_words` is then called with the
+    error in one line.
     """
     with ExitStack() as stack:
         try:
