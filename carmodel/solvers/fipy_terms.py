@@ -27,7 +27,7 @@ from ..tuples import balance, slow
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-#: FiPy's convection term for each taxis scheme of `transport.TAXIS_SCHEMES`.
+#: FiPy's convection term for each taxis scheme of `fluxes.TAXIS_SCHEMES`.
 TAXIS_TERMS = {
     "central": fipy.CentralDifferenceConvectionTerm,
     "upwind": fipy.UpwindConvectionTerm,
