@@ -41,7 +41,11 @@ MASKED = "[parameters]\nD_C = { mask = 'mask.vti', ignore_geometry = true }\n"
 
 @pytest.mark.parametrize(
     ("diffusion", "solver_of_H", "tolerance"),
-    [("ksp", "cosine transform", 1e-10), ("ksp", "cg + gamg", 1e-10), ("jacobi", "at most 60 Jacobi sweeps", 1e-13)],
+    [
+        ("ksp", "cosine transform", 1e-10),
+        pytest.param("ksp", "cg + gamg", 1e-10, marks=pytest.mark.slow),
+        pytest.param("jacobi", "at most 60 Jacobi sweeps", 1e-13, marks=pytest.mark.slow),
+    ],
 )
 def test_ranks_do_not_change_the_fields(write, tmp_path, diffusion, solver_of_H, tolerance):
     """1 to 4 ranks on a grid whose sides none of 2, 3, 4 divides; D_C varies in `ksp`."""
@@ -83,7 +87,9 @@ def test_ranks_do_not_change_the_fields(write, tmp_path, diffusion, solver_of_H,
 POSITIVE = "reaction = 'mprk22'\ntaxis = 'scharfetter-gummel'\ndiffusion_scheme = '{}'\n"
 
 
-@pytest.mark.parametrize(("kind", "scheme"), [("box", "backward-euler"), ("mesh", "sdirk2")])
+@pytest.mark.parametrize(
+    ("kind", "scheme"), [pytest.param("box", "backward-euler", marks=pytest.mark.slow), ("mesh", "sdirk2")]
+)
 def test_ranks_do_not_change_implicit_taxis(write, tmp_path, kind, scheme):
     """Incomplete LU is of each rank's own rows: other iterates, the same fields."""
     text = CASE.replace('kind = "strang"\n', 'kind = "strang"\n' + POSITIVE.format(scheme))
@@ -100,7 +106,9 @@ def test_ranks_do_not_change_implicit_taxis(write, tmp_path, kind, scheme):
         assert three.series[name] == pytest.approx(column, rel=1e-9, abs=1e-12), name
 
 
-@pytest.mark.parametrize("cells", [(7, 1, 1), (1, 1, 5), (2, 2, 3)])
+@pytest.mark.parametrize(
+    "cells", [(7, 1, 1), *(pytest.param(cells, marks=pytest.mark.slow) for cells in ((1, 1, 5), (2, 2, 3)))]
+)
 def test_thin_boxes_run_on_several_ranks(write, tmp_path, cells):
     case = write(CASE.replace(str(list(ODD_CELLS)), str(list(cells))).replace("to = 0.3", "to = 0.6"))
     for ranks in (1, 3):

@@ -404,7 +404,7 @@ def integrator_overlap(space, values):
     return whole[numbers]
 
 
-@pytest.mark.parametrize("kind", ["uniform", "tetrahedra"])
+@pytest.mark.parametrize("kind", [pytest.param("uniform", marks=pytest.mark.slow), "tetrahedra"])
 def test_ranks_do_not_change_the_fields(kind, tmp_path):
     """1, 2 and 4 ranks, to solver tolerance; Gmsh numbers the cells by partition, so they are matched by place."""
     if kind == "tetrahedra":

@@ -25,7 +25,7 @@ def each(*models, slow):
     return pytest.mark.parametrize("model", quick + rest)
 
 
-EACH = each(polyakov.MODEL, dual_target.MODEL, two_fields.MODEL, slow=[twelve_fields.MODEL])
+EACH = each(polyakov.MODEL, two_fields.MODEL, slow=[dual_target.MODEL, twelve_fields.MODEL])
 
 
 def parameters(model):

@@ -158,7 +158,7 @@ WRONG = {
     "exception inside": (
         "u.H / (p.K_H + u.H)",
         "u.H / undefined",
-        "sinks: hypoxia_car.py, line 48: NameError: name 'undefined'",
+        "NameError: name 'undefined'",
     ),
     "parameter is not declared": (
         "p.uptake * u.T",

@@ -249,7 +249,7 @@ GRID = "cells = [7, 6, 9]\nlengths = [1.0, 0.9, 0.6]"
 CUBE = f"mesh = '{ROOT / 'tests/data/cube.geo'}'"
 
 
-@pytest.mark.parametrize("space", [GRID, CUBE], ids=["grid", "gmsh"])
+@pytest.mark.parametrize("space", [pytest.param(GRID, marks=pytest.mark.slow), CUBE], ids=["grid", "gmsh"])
 def test_ranks_do_not_change_the_fields(write, tmp_path, space):
     case = write(CASE.replace("SPACE", space))
     for ranks in (1, 2, 4):
@@ -308,7 +308,7 @@ def test_parallel_volume_is_read_back_by_vtk(write, tmp_path):
     assert means == pytest.approx([run.series[f"mean_{field}"][row] for field in FIELDS], rel=1e-12)
 
 
-@pytest.mark.parametrize("space", [GRID, CUBE], ids=["grid", "gmsh"])
+@pytest.mark.parametrize("space", [pytest.param(GRID, marks=pytest.mark.slow), CUBE], ids=["grid", "gmsh"])
 def test_values_sit_in_their_cells(carmodel, write, tmp_path, space):
     """The initial ball, evaluated at the centres that VTK computes from the written corners."""
     case = write(CASE.replace("SPACE", space))

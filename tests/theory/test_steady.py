@@ -21,7 +21,9 @@ TWO = two_fields.MODEL.presets["made up"]
 DUAL = models.named("dual_target")
 
 
-@pytest.mark.parametrize("p", [CART_DIE_OUT, MANY_CART_PERSIST, TUMOUR_ONLY_WITH_CART])
+@pytest.mark.parametrize(
+    "p", [CART_DIE_OUT, *(pytest.param(p, marks=pytest.mark.slow) for p in (MANY_CART_PERSIST, TUMOUR_ONLY_WITH_CART))]
+)
 def test_finds_what_the_exhaustive_search_finds(p):
     expected = sorted(steady_states(p), key=lambda s: (np.count_nonzero(s.state), *s.state))
     found = search(p)
