@@ -86,7 +86,7 @@ works() {
     "$python" -I - "$PWD" 2>&1 <<'END'
 import sys
 from importlib.util import find_spec
-import carmodel, numba, numpy, petsc4py.lib, pydantic, rich, scipy.sparse, typer, vtkmodules.vtkCommonCore
+import carmodel, h5py, numba, numpy, petsc4py.lib, pydantic, rich, scipy.sparse, typer, vtkmodules.vtkCommonCore
 petsc4py.lib.ImportPETSc()
 if not all(map(find_spec, ("fipy", "jinja2", "mpi4py.MPI", "pandas", "PIL", "pyvista", "pytest", "xarray"))):
     sys.exit("packages are missing")

@@ -59,7 +59,8 @@ def worker() -> None:
     from carmodel.runs.initial import initial_state
     from carmodel.runs.output.series import Series
     from carmodel.runs.output.vtk import VtkVolumes
-    from carmodel.runs.simulation import Observer, Plan, Simulation
+    from carmodel.runs.plan import Plan
+    from carmodel.runs.simulation import Observer, Simulation
     from carmodel.scenario.fields import Initial
     from carmodel.spaces import BoxSpace
 

@@ -18,10 +18,10 @@ import numpy as np
 
 from carmodel.integrators import Strang
 from carmodel.integrators.coupled import Coupled
+from carmodel.integrators.protocol import Integrator
 from carmodel.model import Medium
 from carmodel.models.polyakov import FIELDS
 from carmodel.runs.initial import initial_state
-from carmodel.runs.simulation import Integrator
 from carmodel.scenario.reading import load
 from carmodel.spaces import BoxSpace, Space
 from carmodel.spaces.mesh import MeshSpace, grid_mesh

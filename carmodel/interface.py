@@ -13,7 +13,7 @@ from .datasets import Run
 from .model import Model
 from .models import sound
 from .results import RunDirectory
-from .runs.simulation import Observer, Simulation
+from .runs.simulation import Guard, Observer, Simulation
 from .scenario.reading import WITHOUT_FILE, located, merged, one_run, read, under_key
 from .scenario.scenario import Scenario
 from .tools.errors import InputError
@@ -62,6 +62,7 @@ def simulate(
     *observers: Observer | Callable[[Simulation], None],
     out: str | PathLike[str] | None = None,
     comm: "MPI.Intracomm | None" = None,
+    resume: bool = False,
 ) -> Run:
     """Run a case in this process; collective over `comm`.
 
@@ -71,7 +72,7 @@ def simulate(
     `case` is what the function `case` gives, or a `Run.case`.  `observers` are told of what happens, in this order; a
     function is called with the `Simulation` at every output.  `out` is the run directory to be written, as by `carmodel
     run --out`: a folder that is not there, or an empty one.  `comm` is the communicator (mpi4py) whose ranks share the
-    cells, MPI.COMM_WORLD unless given.
+    cells, MPI.COMM_WORLD unless given.  `resume`: go on from the newest checkpoint in `out`, if there is one.
 
     Raises InputError where the case or the folder cannot be used, NumericsError where the numerics fail.
 
@@ -89,6 +90,7 @@ def simulate(
 
     from .runs.assembly import Assembly
     from .runs.recording import Recording
+    from .runs.resumption import Resumption, resumption
     from .runs.writing import DirectoryWriter
     from .tools.petsc import PETSc  # noqa: F401  starts it without the options of the current folder
 
@@ -96,19 +98,25 @@ def simulate(
     told = [observer if isinstance(observer, Observer) else _AtOutputs(observer) for observer in observers]
     sound(case.model)
     with ending_together(comm) as owned:
-        assembly = Assembly(case, comm, "case", _warn)
+        folder, said = Path(fspath(out or "")), f"out = {str(out)!r}"
+        found = resumption(folder, said, case, comm, _warn) if resume and out is not None else Resumption()
+        owned.callback(found.give_up)
+        if found.is_finished:
+            return Run(RunDirectory(folder), folder)
+        assembly = Assembly(case, comm, "case", _warn, found.saved)
         owned.callback(assembly.destroy)
         if out is None:
             recording = Recording(case)
             with noted_interrupts() as signals:
-                simulation = assembly.simulation([recording, *told], lambda: signals[0] if signals else 0)
+                guard = Guard(lambda: signals[0] if signals else 0)
+                simulation = assembly.simulation([recording, *told], guard)
                 simulation.run()
             run = Run(recording)
         else:
-            folder = Path(fspath(out))
-            writer = DirectoryWriter(folder, f"out = {str(out)!r}", assembly, began)
+            writer = DirectoryWriter(folder, said, assembly, began, found.lock)
+            owned.callback(writer.close)
             with ending_together(comm, writer.give_up), noted_interrupts() as signals:
-                simulation = assembly.simulation([*told, *writer.observers], lambda: signals[0] if signals else 0)
+                simulation = assembly.simulation([*told, *writer.observers], writer.guard(assembly, signals))
                 with writer.told_of_a_full_disk(simulation):
                     simulation.run()
             comm.barrier()  # rank 0 has written

@@ -1,7 +1,6 @@
 """Many runs in processes of their own, a few at a time; what is there already is not made again."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -11,14 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic, sleep
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from ..models import searched, source
 from ..results import RunDirectory, is_run_directory
-from ..runs.directory import OUTPUTS, RUN_FILE
+from ..runs.directory import OUTPUTS, RUN_FILE, clear, difference
 from ..scenario.reading import load
 from ..scenario.scenario import Scenario
 from ..tools.errors import InputError, NumericsError
@@ -56,7 +54,8 @@ def make(runs: Mapping[str, Scenario], folder: Path, jobs: int, quiet: bool = Fa
     with _alone_in(folder), TemporaryDirectory(prefix="carmodel-") as scratch:
         for name, scenario in missing.items():
             if not _is_finished(folder / name, scenario):  # again: now nobody else makes any
-                _clear(folder / name)
+                with _refusing("written", folder / name):
+                    clear(folder / name)
         Batch(missing, folder, Path(scratch), quiet).make(jobs)
     return list(missing)
 
@@ -86,8 +85,8 @@ def _is_finished(out: Path, scenario: Scenario) -> bool:
         other = load(out / RUN_FILE).tables()
     except InputError:
         raise InputError(refusal.format("run.toml cannot be read")) from None
-    if difference := _difference(other, scenario.tables()):
-        raise InputError(refusal.format(difference))
+    if found := difference(other, scenario.tables(), ("title",)):
+        raise InputError(refusal.format(found))
     if not is_run_directory(out):
         return False
     run = RunDirectory(out)
@@ -97,25 +96,6 @@ def _is_finished(out: Path, scenario: Scenario) -> bool:
     if run.status == "running":
         raise InputError(f"{out}: is being made by process {run.manifest.get('pid')}; accepted: when that has ended")
     return run.status == "finished"
-
-
-def _difference(one: Any, other: Any, key: str = "") -> str:
-    """The first key in which two run files differ, with both values; the title says nothing about a run."""
-    if not (isinstance(one, dict) and isinstance(other, dict)):
-        return "" if one == other else f"{key} = {one!r}, here {other!r}"
-    keys = sorted({*one, *other} - (set() if key else {"title"}))
-    differences = (_difference(one.get(name), other.get(name), f"{key}.{name}".lstrip(".")) for name in keys)
-    return next((difference for difference in differences if difference), "")
-
-
-def _clear(out: Path) -> None:
-    """Remove what a run that did not finish has written, and nothing else."""
-    with _refusing("written", out):
-        for name in OUTPUTS:
-            if (out / name).is_dir() and not (out / name).is_symlink():  # where a link leads is not ours
-                shutil.rmtree(out / name)
-            else:
-                (out / name).unlink(missing_ok=True)
 
 
 @contextmanager

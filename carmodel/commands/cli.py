@@ -73,14 +73,23 @@ def run(
     ] = None,
     overrides: Overrides = None,
     models: Models = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the newest checkpoint in the run directory, if there is one.")
+    ] = False,
+    walltime: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Time given, as 11h50m: save and stop before it is up, exit code 4."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no summary.")] = False,
 ) -> None:
     """Simulate; alone or under mpirun."""
     if out == "":
         raise InputError("--out: is empty; accepted: a folder")
-    from .run import launch  # brings in MPI and PETSc, which the other commands do without
+    from .run import Wishes, launch  # brings in MPI and PETSc, which the other commands do without
 
-    raise typer.Exit(launch(file, Path(out or f"results/{file.stem}"), overrides or [], petsc or [], quiet))
+    folder = Path(out or f"results/{file.stem}")
+    wishes = Wishes(folder, overrides or [], petsc or [], quiet=quiet, resume=resume, walltime=walltime)
+    raise typer.Exit(launch(file, wishes))
 
 
 @app.command()

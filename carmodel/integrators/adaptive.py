@@ -8,6 +8,7 @@ from mpi4py import MPI
 from numpy.typing import NDArray
 
 from ..spaces import Space
+from ..spaces.layout import State
 from ..tools.errors import NumericsError
 
 Array = NDArray[np.float64]
@@ -115,6 +116,22 @@ class StepSize:
         self.next = min(self.next, self.first)
         self.undershoot.forget()
 
+    def state(self) -> State:
+        """What `restore` takes: all that is remembered."""
+        return {
+            "first": self.first,
+            "next": self.next,
+            "rejected": dict(self.rejected),
+            "largest": self.scale.largest,
+            "undershoot": self.undershoot.state(),
+        }
+
+    def restore(self, state: State) -> None:
+        """Remember what another one did."""
+        self.first, self.next, self.rejected = state["first"], state["next"], dict(state["rejected"])
+        self.scale.largest = state["largest"]
+        self.undershoot.restore(state["undershoot"])
+
     def start_with(self, dt: float) -> None:
         """Have another first step, in days."""
         self.first = self.next = dt
@@ -124,6 +141,14 @@ class StepSize:
 
         Raises NumericsError where none is short enough.
         """
+        before = self.state()
+        try:
+            return self._accepted(limit, method)
+        except NumericsError:  # as if it had not been tried
+            self.restore(before)
+            raise
+
+    def _accepted(self, limit: float, method: Method) -> Attempt:
         natural = self.next
         h = first_attempt(natural, limit, self._landing)
         self.undershoot.begin()
@@ -172,6 +197,14 @@ class Undershoot:
     def forget(self) -> None:
         """What shorter steps do not avoid may be less after the equations have changed."""
         self._unavoidable = 0.0  # in a day
+
+    def state(self) -> State:
+        """What `restore` takes."""
+        return {"accepted": self.accepted, "unavoidable": self._unavoidable}
+
+    def restore(self, state: State) -> None:
+        """Remember what another one did."""
+        self.accepted, self._unavoidable = state["accepted"], state["unavoidable"]
 
     def begin(self) -> None:
         """A step is tried for the first time."""

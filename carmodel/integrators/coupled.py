@@ -13,6 +13,7 @@ from ..model import Medium
 from ..solvers.diffusion import petsc_reason
 from ..solvers.fipy_systems import FiPySpace, Systems
 from ..solvers.fipy_terms import Equations
+from ..spaces.layout import Shared, State
 from ..tools.errors import NumericsError
 from ..tools.petsc import PETSc
 from ..tuples import balance, slow
@@ -243,6 +244,27 @@ class Coupled:
             "rejected_steps": self.halvings,
             "linear_iterations": {name: int(n) for name, n in zip(self.model.names, self.iterations, strict=True)},
         }
+
+    def state(self) -> State:
+        """What `restore` takes, beside the array of the last step: the state before it."""
+        state: State = {
+            "seconds": dict(self.seconds),
+            "sweeps": self.sweeps,
+            "halvings": self.halvings,
+            "iterations": self.iterations.copy(),
+            "last_dt": self._last_dt,
+        }
+        if self._field is not None and self._earlier is not None:
+            state["earlier"] = Shared(self._earlier, self.space.layout)
+        return state
+
+    def restore(self, state: State, u: Array) -> None:
+        """Go on with the array `u` as the one whose `state` that was; collective."""
+        self.seconds |= state["seconds"]
+        self.sweeps, self.halvings, self._last_dt = state["sweeps"], state["halvings"], state["last_dt"]
+        self.iterations[:] = state["iterations"]
+        if "earlier" in state:
+            self._earlier, self._field = state["earlier"].part(self.space.layout), u
 
     def destroy(self) -> None:
         """Free the PETSc objects; collective."""

@@ -15,6 +15,7 @@ from ..solvers.diffusion import HeatDiffusion, KrylovDiffusion, clip_rounding
 from ..solvers.jacobi import JacobiDiffusion
 from ..solvers.migration import Migration
 from ..spaces import BoxSpace, Space
+from ..spaces.layout import State
 from ..tools.owner import Owner, destroyed_if_unfinished
 
 Array = NDArray[np.float64]
@@ -180,6 +181,15 @@ class DiffusionStep(Owner):
             for f in range(len(u)):
                 self._diffuse(f, u, dt)
         clip_rounding(self.space, u)
+
+    def state(self) -> State:
+        """What `restore` takes; migrating fields get a new system each step."""
+        return {"solver": self._solver.state(), "methods": dict(self.preconditioners)}
+
+    def restore(self, state: State) -> None:
+        """Solve as the one whose `state` that was; collective."""
+        self._solver.restore(state["solver"])
+        self.preconditioners |= state["methods"]
 
     def _diffuse(self, f: int, u: Array, dt: float) -> None:
         h = self._diffusion.stage * dt

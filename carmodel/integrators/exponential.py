@@ -10,6 +10,7 @@ from ..model import Medium
 from ..solvers import phi
 from ..spaces import BoxSpace
 from ..spaces.cosine import CosineTransform
+from ..spaces.layout import OfRanks, Shared, State
 from ..tools.errors import NumericsError
 from ..tools.owner import Owner, destroyed_if_unfinished
 from .adaptive import Attempt, StepSize, measure, relative_undershoot, root_mean_squares
@@ -131,6 +132,29 @@ class Exponential(Owner):
             "method": "exponential Runge-Kutta 4 (Krogstad)",
             **self.step_size.figures(),
         }
+
+    def state(self) -> State:
+        """What `restore` takes: the cosines are the state, and what the cells hold would not give them to the digit."""
+        state = {"clamped": OfRanks(self.clamped), "step_size": self.step_size.state(), "seconds": dict(self.seconds)}
+        if self._field is None:  # the next step begins from the cells
+            return state
+        layout = self._transform.layout
+        return state | {
+            "cosines": Shared(self._u, layout),
+            "rates": Shared(self._N_1, layout),
+            "sizes": self._sizes,
+            "largest": self._largest,
+        }
+
+    def restore(self, state: State, u: Array) -> None:
+        """Go on with the array `u` as the one whose `state` that was; collective."""
+        self.clamped[:] = state["clamped"]
+        self.step_size.restore(state["step_size"])
+        self.seconds |= state["seconds"]
+        if "cosines" in state:
+            layout = self._transform.layout
+            self._u[...], self._N_1[...] = state["cosines"].part(layout), state["rates"].part(layout)
+            self._sizes, self._largest, self._field = state["sizes"], state["largest"], u
 
     # ---- one step ------------------------------------------------------------------------------------------------
 

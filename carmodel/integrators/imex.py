@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..model import Medium
 from ..solvers.diffusion import KrylovDiffusion, petsc_reason
 from ..spaces import Space
+from ..spaces.layout import OfRanks, State
 from ..tools.errors import InputError, NotFiniteError, NumericsError
 from ..tools.owner import Owner, destroyed_if_unfinished
 from ..tools.petsc import PETSc
@@ -216,6 +217,25 @@ class Imex(Owner):
             "linear_solvers": self._diffusion.preconditioners,
             "linear_iterations": dict(zip(self.model.names, self._diffusion.iterations.tolist(), strict=True)),
         }
+
+    def state(self) -> State:
+        """What `restore` takes, beside the array of the last step: PETSc's methods remember nothing else."""
+        return {
+            "clamped": OfRanks(self.clamped),
+            "step_size": self.step_size.state(),
+            "seconds": dict(self.seconds),
+            "t": self._t,
+            "steps": self._kept,
+            "diffusion": self._diffusion.state(),
+        }
+
+    def restore(self, state: State, _u: Array) -> None:
+        """Go on as the one whose `state` that was; collective."""
+        self.clamped[:] = state["clamped"]
+        self.step_size.restore(state["step_size"])
+        self.seconds |= state["seconds"]
+        self._t, self._kept = state["t"], state["steps"]
+        self._diffusion.restore(state["diffusion"])
 
     def destroy(self) -> None:
         """Free the PETSc objects; collective."""

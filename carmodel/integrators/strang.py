@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..model import Medium
 from ..solvers.jacobi import JacobiDiffusion
 from ..spaces import Space
+from ..spaces.layout import OfRanks, State
 from .diffusion_step import DiffusionStep, Heat, Jacobi, Krylov
 from .reaction_step import Heun, Patankar
 
@@ -108,6 +109,20 @@ class Strang:
             "linear_solvers": self.diffusion_step.preconditioners,
             "linear_iterations": dict(zip(self.model.names, self.diffusion_step.iterations.tolist(), strict=True)),
         }
+
+    def state(self) -> State:
+        """What `restore` takes, beside the array of the last step."""
+        return {
+            "clamped": OfRanks(self.clamped.copy()),
+            "seconds": dict(self.seconds),
+            "diffusion": self.diffusion_step.state(),
+        }
+
+    def restore(self, state: State, _u: Array) -> None:
+        """Go on as the one whose `state` that was; collective."""
+        self.clamped[:] = state["clamped"]
+        self.seconds |= state["seconds"]
+        self.diffusion_step.restore(state["diffusion"])
 
     def destroy(self) -> None:
         """Free the PETSc objects; collective."""

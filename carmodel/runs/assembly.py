@@ -4,9 +4,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 from mpi4py import MPI
+from numpy.typing import NDArray
 
 from ..integrators import Exponential, Heat, Heun, Imex, Jacobi, Krylov, Patankar, Strang
+from ..integrators.protocol import Integrator
 from ..model import Medium
 from ..scenario.choices import IntegratorChoices
 from ..scenario.scenario import Scenario
@@ -19,7 +22,11 @@ from ..tools.ranks import together
 from .dosing import Schedule
 from .footprint import cells_of, check_fits
 from .initial import density_warning, diffusivity_by_cell, initial_state
-from .simulation import Integrator, Observer, Plan, Simulation
+from .plan import Plan
+from .simulation import Guard, Observer, Simulation
+from .statefile import StateFile, Stored
+
+Array = NDArray[np.float64]
 
 
 class Assembly(Owner):
@@ -31,17 +38,28 @@ class Assembly(Owner):
     comm: communicator whose ranks share the cells; making and destroying are collective over it.
     source: where the scenario comes from, as messages name it.
     warn: told on rank 0, in one line, of a density that seems to be in other units.
+    saved: the checkpoint to go on from; None to begin at t = 0.
 
     Raises InputError, on every rank, when a file cannot be used, shapes or infusions put nothing anywhere, the cells
     cannot be split over the ranks or do not fit into the memory, or PETSc refuses its options.
     """
 
     @destroyed_if_unfinished
-    def __init__(self, scenario: Scenario, comm: MPI.Intracomm, source: str, warn: Callable[[str], None]) -> None:
-        self.scenario = scenario
+    def __init__(
+        self,
+        scenario: Scenario,
+        comm: MPI.Intracomm,
+        source: str,
+        warn: Callable[[str], None],
+        saved: StateFile | None = None,
+    ) -> None:
+        self.scenario, self.saved = scenario, saved
         with _named(source):
             space = self.space = make_space(scenario, comm)
             self.adopt(space)
+            if saved is not None:
+                self._go_on(saved)
+                return
             masks = scenario.parameters.masks
             by_cell = together(
                 comm, lambda: {name: diffusivity_by_cell(name, mask, space) for name, mask in masks.items()}
@@ -51,17 +69,54 @@ class Assembly(Owner):
                 space.exchange_field(D)
             medium = Medium(scenario.parameters.values, by_cell)
             largest = dict(zip(medium.model.names, space.sum_min_max(u)[2].tolist(), strict=True))
-            self.schedule = Schedule(scenario.infusion, scenario.intervention, space, u, medium, end=scenario.time.end)
+            self.schedule = self._schedule(u, medium)
         of_files = {field: largest[field] for field in scenario.initial.files}
         if (warning := density_warning(scenario, of_files)) and comm.rank == 0:
             warn(warning)
         self.integrator = self.adopt(make_integrator(scenario.integrator, space, medium))
 
-    def simulation(self, observers: Sequence[Observer], interrupted: Callable[[], int]) -> Simulation:
-        """The run, to be made once: it advances `u` in place.  `interrupted`: as of `Simulation`."""
+    def _schedule(self, u: Array, medium: Medium) -> Schedule:
+        scenario = self.scenario
+        return Schedule(scenario.infusion, scenario.intervention, self.space, u, medium, end=scenario.time.end)
+
+    def _go_on(self, saved: StateFile) -> None:
+        """Fields, medium, schedule and integrator as a checkpoint has them; collective.
+
+        Masks and initial fields are not read again: their files may have gone.
+        """
+        space, scenario, model = self.space, self.scenario, self.scenario.model
+        if not space.is_as(saved.read("space")):
+            raise InputError("space: its cells are not those of the checkpoint; accepted: the mesh of before")
+        state = saved.read("schedule")
+        parameters = type(scenario.parameters.values)(*state["parameters"])
+        by_cell = {name: self._restored(1, values)[0] for name, values in state["by_cell"].items()}
+        for D in by_cell.values():
+            space.exchange_field(D)
+        u = space.zeros(len(model.names))
+        for name, values in state["initial"].items():
+            space.owned(u[model.place(name)])[...] = values.part(space.layout)
+        medium = Medium(parameters, by_cell)
+        self.schedule = self._schedule(u, medium)
+        self.schedule.restore(state)
+        run = saved.read("run")
+        self.u = self._restored(len(model.names), run["u"])
+        self.integrator = self.adopt(make_integrator(scenario.integrator, space, medium))
+        self.integrator.restore(run["integrator"], self.u)
+
+    def _restored(self, n: int, stored: Stored) -> Array:
+        """n fields of a checkpoint, shape (n, n_local), without ghosts; collective."""
+        fields = self.space.zeros(n)
+        self.space.owned(fields)[...] = stored.part(self.space.layout)
+        return fields
+
+    def simulation(self, observers: Sequence[Observer], guard: Guard) -> Simulation:
+        """The run, to be made once: it advances `u` in place.  `guard`: as of `Simulation`."""
         time, output, integrator = self.scenario.time, self.scenario.output, self.scenario.integrator
         plan = Plan(time.end, output.every, integrator.dt, self.schedule)
-        return Simulation(self.space, self.integrator, self.u, plan, observers, interrupted)
+        simulation = Simulation(self.space, self.integrator, self.u, plan, observers, guard)
+        if self.saved:
+            simulation.restore(self.saved.read("run"))
+        return simulation
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from ..scenario.fields import Infusion
 from ..scenario.parameters import Intervention
 from ..scenario.shapes import InitialMultiple
 from ..spaces import Space
+from ..spaces.layout import Shared, State
 from ..tools.errors import InputError
 from .initial import check_covers, integral, profile
 
@@ -93,6 +94,20 @@ class Schedule:
         landed = [replace(event, time=times[same_time(times, event.time, end) or 0]) for event in events]
         self.events = sorted(landed, key=lambda event: event.time)
         self.happened: list[Event] = []
+
+    def state(self) -> State:
+        """What `restore` takes, and the medium and `initial` fields to make the schedule with again."""
+        layout, owned = self._space.layout, self._space.owned
+        return {
+            "happened": len(self.happened),
+            "parameters": list(self.medium.parameters),
+            "by_cell": {name: Shared(owned(values), layout) for name, values in self.medium.by_cell.items()},
+            "initial": {name: Shared(self._initial[name], layout) for name in sorted(self._initial)},
+        }
+
+    def restore(self, state: State) -> None:
+        """Go on after what had happened."""
+        self.happened = self.events[: state["happened"]]
 
     @property
     def times(self) -> list[float]:

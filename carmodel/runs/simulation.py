@@ -4,66 +4,27 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from itertools import pairwise
-from math import ceil
 from time import perf_counter
-from typing import Any, Protocol
 
 import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
 
-from ..model import Medium, Model
+from ..integrators.protocol import Integrator
 from ..spaces import Space
+from ..spaces.layout import Shared, State
 from ..tools.errors import InputError, NumericsError
-from .dosing import Event, Schedule, same_time
+from ..tools.ranks import PATIENCE, all_ranks_arrive
+from .dosing import Event
+from .plan import Plan, equal_steps, output_times
 
 Array = NDArray[np.float64]
 
+#: What a guard asks for; the number of a signal that stops the run is added to the last.
+GO_ON, SAVE, TIME_IS_UP, SIGNAL = 0, 1, 2, 100
+
 #: Of a run's answer nothing is left when clamping has made this share of a field.
 MEANINGLESS = 0.1
-
-
-class Integrator(Protocol):
-    """How the state advances.
-
-    `order` is the order of accuracy in time; `adaptive`: it chooses its steps.  `clamped`, shape (fields,), is what
-    clamping added to each field so far, summed over this rank's cells.  `negligible` is the share of a field that
-    clamping may have made, and the share of its largest value that it may have been below zero, without a warning.
-
-    An integrator may keep the state in a form of its own, and what it knows of earlier steps.  So who changes the state
-    between two steps calls `restart`: otherwise the change may be lost.
-    """
-
-    order: int
-    adaptive: bool
-    taxis: str
-    negligible: float
-    model: Model
-    medium: Medium
-    clamped: Array
-    seconds: dict[str, float]
-
-    @property
-    def deepest_undershoot(self) -> Array:
-        """How far below zero each field was before it was clamped, relative to its largest value then, shape (fields,).
-
-        Zeros where that is not measured.
-        """
-
-    def step(self, u: Array, dt: float) -> float:
-        """Advance the state, shape (fields, n_local), by dt days, or fewer if adaptive; how many.  Collective.
-
-        The array is as the last step left it, unless `restart` was called or it is another array.
-        """
-
-    def restart(self, medium: Medium) -> None:
-        """The state, the parameters or both were changed: go on with the next step's array and these; collective."""
-
-    def figures(self) -> dict[str, Any]:
-        """Counts for the manifest, among them `rejected_steps`."""
-
-    def destroy(self) -> None:
-        """Free the PETSc objects; collective."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +50,7 @@ class Observer:
     """Is told of a run's events, in this order; every rank calls it."""
 
     def start(self, run: "Simulation") -> None:
-        """The state at t = 0 is ready."""
+        """The run begins at t = 0, or where `restore` says that it goes on."""
 
     def step(self, run: "Simulation") -> None:
         """A step was made, or an infusion at the same time (or, once, the run started)."""
@@ -103,41 +64,32 @@ class Observer:
     def finish(self, run: "Simulation", status: str) -> None:
         """The run is over; `status` is "finished", "stopped: ..." or "failed: ..."."""
 
+    def state(self) -> State:
+        """What `restore` takes; asked at a checkpoint, when all that was written must be on the disk."""
+        return {}
 
-def output_times(end: float, every: float, events: Sequence[float] = ()) -> list[float]:
-    """0, every, 2 every, ..., end; only 0 and end where `every` is 0.
-
-    One that is an event's time but for rounding is that time to the digit.
-    """
-    times = [n * every for n in range(ceil(end / every * (1.0 - 1e-12)))] if every else [0.0]
-    times.append(end)
-    for t in events:
-        if (n := same_time(times, t, end)) is not None:
-            times[n] = t
-    return times
+    def restore(self, state: State) -> None:
+        """Go on as the one whose `state` that was; before `start`."""
 
 
-def equal_steps(start: float, stop: float, dt: float) -> tuple[int, float]:
-    """Number and length of the fewest equal steps from start to stop that are not longer than dt.
+class Guard:
+    """Says when a run is to be saved or stopped, and saves it; this one stops it by signals alone.
 
-    Where dt fits, the length is dt to the digit, so that solvers set up for dt serve the whole run.
-    """
-    span = stop - start
-    n = max(1, ceil(span / dt * (1.0 - 1e-9)))
-    return n, dt if abs(n * dt - span) <= 1e-9 * span else span / n
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Days simulated, between outputs (0: none but the last), and in the longest step; infusions and interventions.
-
-    Adaptive integrators choose their own steps.
+    `interrupted`: asked on every rank after each step for the signal it got.
     """
 
-    end: float
-    every: float
-    dt: float
-    schedule: Schedule | None = None
+    #: Whether `save` does anything.
+    saves = False
+
+    def __init__(self, interrupted: Callable[[], int] = lambda: 0) -> None:
+        self.interrupted = interrupted
+
+    def request(self, run: "Simulation") -> int:
+        """Asked on every rank after each step; the largest answer of all ranks counts."""
+        return SIGNAL + number if (number := self.interrupted()) else GO_ON
+
+    def save(self, run: "Simulation", state: State) -> None:
+        """Keep the state of the run; collective."""
 
 
 class Simulation:
@@ -149,7 +101,7 @@ class Simulation:
     u: state at t = 0, shape (fields, n_local); advanced in place.  An observer that changes it calls `state_changed`.
     plan: times, and what happens at them.
     observers: told of all that happens in this order.
-    interrupted: asked on every rank after each step for the signal it got; the run stops when any rank got one.
+    guard: says when it is saved or stopped.
     """
 
     def __init__(
@@ -159,21 +111,29 @@ class Simulation:
         u: Array,
         plan: Plan,
         observers: Sequence[Observer] = (),
-        interrupted: Callable[[], int] = lambda: 0,
+        guard: Guard | None = None,
     ) -> None:
         self.space, self.integrator, self.u = space, integrator, u
         self.end, self.every, self.dt, self.schedule = plan.end, plan.every, plan.dt, plan.schedule
-        self.observers, self.interrupted = observers, interrupted
+        self.observers, self.guard = observers, guard or Guard()
         self.names = integrator.model.names
         self.t = 0.0
         #: Days since the row before in the series: 0 at the start and after an infusion.
         self.last_dt = 0.0
         self._step_length = 0.0
+        # The stretch between two times to land on, and the steps made in it.
+        self._stretch, self._made = (0.0, 0.0), 0
+        self._goes_on = False
+        self._good: State | None = None
         self.steps = 0
         self.outputs = 0
         #: Number of the signal that stopped the run, the same on every rank; 0 if none did.
         self.stopped_by = 0
-        self.seconds = {"output": 0.0}
+        #: Whether it stopped for want of time.
+        self.out_of_time = False
+        self.seconds = {"output": 0.0, "checkpoints": 0.0}
+        #: Longest time that an output took, in seconds.
+        self.longest_output = 0.0
         self.totals = self._measure()
         self._largest_total = self.totals.total
         self._deepest: Array = np.zeros(len(self.names))
@@ -190,9 +150,13 @@ class Simulation:
             self._advance()
             if self.stopped_by:
                 status = f"stopped: by signal {self.stopped_by} at t = {self.t:g}"
+            elif self.out_of_time:
+                status = f"stopped: out of time at t = {self.t:g}"
             else:
                 self._refuse_clamped(f"by the end, t = {self.t:g}")
         except BaseException as error:
+            if isinstance(error, NumericsError):
+                self._save_last_good_state()
             known = isinstance(error, InputError | NumericsError | OSError)
             status = f"failed: {error}" if known else f"failed: {type(error).__name__}: {error}".rstrip(": ")
             raise
@@ -222,22 +186,79 @@ class Simulation:
         """How far below zero each field was, clamped or not, relative to its largest value then, shape (fields,)."""
         return np.maximum(self._deepest, self.integrator.deepest_undershoot)
 
+    def state(self) -> State:
+        """What `restore` takes, and as `u` the fields."""
+        return {
+            "t": self.t,
+            "last_dt": self.last_dt,
+            "step_length": self._step_length,
+            "stretch": list(self._stretch),
+            "made": self._made,
+            "steps": self.steps,
+            "outputs": self.outputs,
+            "largest_total": self._largest_total,
+            "deepest": self._deepest,
+            "seconds": dict(self.seconds),
+            "u": Shared(self.space.owned(self.u), self.space.layout),
+            "integrator": self.integrator.state(),
+        }
+
+    def restore(self, state: State) -> None:
+        """Go on as the one whose `state` that was, with its fields and its integrator's state; collective."""
+        self.t, self.last_dt, self._step_length = state["t"], state["last_dt"], state["step_length"]
+        self._stretch, self._made = tuple(state["stretch"]), state["made"]
+        self.steps, self.outputs = state["steps"], state["outputs"]
+        self._largest_total, self._deepest = state["largest_total"], state["deepest"]
+        self.seconds |= state["seconds"]
+        self.totals = self._measure()
+        self._goes_on = True
+
     def _advance(self) -> None:
-        self._tell(lambda observer: observer.step(self))
-        self._apply_schedule()
-        self._output()
+        if not self._goes_on:
+            self._tell(lambda observer: observer.step(self))
+            self._apply_schedule()
+            self._output()
         events = self.schedule.times if self.schedule else []
         outputs = set(output_times(self.end, self.every, events))
-        for start, stop in pairwise(sorted(outputs.union(events))):
-            for t, dt in self._steps(start, stop):
+        times = sorted(t for t in outputs.union(events) if t > self.t)
+        start, stop = self._stretch
+        # Steps are counted from the last time landed on; a run that goes on may be on its way from there.
+        begin = start if self.t > start and stop in times[:1] else self.t
+        for stretch in pairwise([begin, *times]):
+            for t, dt in self._steps(*stretch):
                 self._step(t, dt)
                 self._apply_schedule()
-                self.stopped_by = self.space.comm.allreduce(self.interrupted(), MPI.MAX)
-                if self.stopped_by:
+                if is_due := self.t in outputs:
                     self._output()
+                if self._ask_guard():
+                    if not is_due:
+                        self._output()
                     return
-            if self.t in outputs:
-                self._output()
+
+    def _ask_guard(self) -> bool:
+        """Save the run where its guard says so; whether it is to stop; collective."""
+        request = self.space.comm.allreduce(self.guard.request(self), MPI.MAX)
+        if request == GO_ON:
+            return False
+        self._save(self.state())
+        self.stopped_by, self.out_of_time = max(0, request - SIGNAL), request == TIME_IS_UP
+        return bool(request != SAVE)
+
+    def _save(self, state: State) -> None:
+        start = perf_counter()
+        self.guard.save(self, state)
+        self.seconds["checkpoints"] += perf_counter() - start
+
+    def _save_last_good_state(self) -> None:
+        """After the numerics have failed: keep the state of the last step that was finite; collective."""
+        if not self.guard.saves or not all_ranks_arrive(self.space.comm, PATIENCE):
+            return
+        state = self._good
+        if state is None and np.isfinite([self.totals.total, self.totals.clamped]).all():
+            state = self.state()
+        if state is not None:
+            with suppress(OSError):
+                self._save(state)
 
     def _apply_schedule(self) -> None:
         """Let what is due happen; each infusion gives the series another entry at this time."""
@@ -258,14 +279,18 @@ class Simulation:
             while self.t < stop:
                 yield stop, stop - self.t
             return
+        if self._stretch != (start, stop):
+            self._stretch, self._made = (start, stop), 0
         n, dt = equal_steps(start, stop, self.dt)
         # Output times are multiples of one number only to rounding: the same length for all keeps solvers set up.
         if abs(dt - self._step_length) <= 1e-9 * dt:
             dt = self._step_length
-        for i in range(1, n + 1):
+        for i in range(self._made + 1, n + 1):
             yield (stop if i == n else start + i * dt), dt
 
     def _step(self, t: float, dt: float) -> None:
+        if self.guard.saves and not self.integrator.adaptive:  # what fixed steps spoil cannot be undone
+            self._good = self.state() | {"u": Shared(self.space.owned(self.u).copy(), self.space.layout)}
         try:
             made = self.integrator.step(self.u, dt)
         except NumericsError as error:
@@ -273,7 +298,9 @@ class Simulation:
         self.t = t if made == dt else self.t + made
         self.last_dt = self._step_length = made
         self.steps += 1
+        self._made += 1
         self._look(f"at t = {self.t:g} (step {self.steps}, dt = {made:g})", "; try a smaller integrator.dt")
+        self._good = None
 
     def _look(self, when: str, advice: str = "") -> None:
         """Measure the state and tell the observers.
@@ -303,9 +330,11 @@ class Simulation:
             )
 
     def _output(self) -> None:
+        start = perf_counter()
         self._tell(lambda observer: observer.output(self))
         self.outputs += 1
         self._tell(lambda observer: observer.saved(self))
+        self.longest_output = max(self.longest_output, perf_counter() - start)
 
     def _tell(self, event: Callable[[Observer], None]) -> None:
         start = perf_counter()

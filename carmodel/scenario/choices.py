@@ -66,4 +66,6 @@ class Output(Table):
     every: NonNegative = 0.5
     formats: Annotated[tuple[Literal["vtk", "csv"], ...], Field(strict=False)] = ("vtk",)
     line: Line = Line()
-    checkpoint_every: Literal[0] = 0  # no checkpoints yet
+    checkpoint_every: NonNegative = 0.0
+    checkpoint_minutes: NonNegative = 10.0
+    checkpoint_at_end: bool = False

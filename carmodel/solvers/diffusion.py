@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..spaces import BoxSpace, Space
 from ..spaces.cosine import CosineTransform
+from ..spaces.layout import State
 from ..tools.errors import InputError, NotFiniteError, NumericsError
 from ..tools.owner import Owner, destroyed_if_unfinished
 from ..tools.petsc import PETSc
@@ -71,6 +72,7 @@ class KrylovDiffusion(Owner):
         self.transform = self.adopt(CosineTransform(space)) if isinstance(space, BoxSpace) else None
         given = [key.lower() for key in PETSc.Options().getAll()]  # PETSc reads any case
         matrices: dict[float, _Matrix] = {}
+        self._matrices: list[_Matrix] = []
         self._solvers: list[_Transform | _Krylov] = []
         for name, D in zip(names, diffusivities, strict=True):
             if self.transform and isinstance(D, float) and not any(key.startswith(f"{name}_".lower()) for key in given):
@@ -79,9 +81,28 @@ class KrylovDiffusion(Owner):
             matrix = matrices.get(D) if isinstance(D, float) else None
             if matrix is None:
                 matrix = self.adopt(_Matrix(space, D))
+                self._matrices.append(matrix)
                 if isinstance(D, float):
                     matrices[D] = matrix
             self._solvers.append(self.adopt(_Krylov(name, matrix, self.transform)))
+
+    def state(self) -> State:
+        """What `restore` takes: which steps matrices and multigrid were made for, which rounding depends on."""
+        return {
+            "iterations": self.iterations.copy(),
+            "matrices": [matrix.state() for matrix in self._matrices],
+            "solvers": [solver.state() for solver in self._solvers],
+        }
+
+    def restore(self, state: State) -> None:
+        """Solve to the digit as the one whose `state` that was; collective."""
+        self.iterations[:] = state["iterations"]
+        for matrix, made in zip(self._matrices, state["matrices"], strict=True):
+            matrix.restore(made)
+        for solver, made in zip(self._solvers, state["solvers"], strict=True):
+            solver.restore(made)
+        for matrix, made in zip(self._matrices, state["matrices"], strict=True):
+            matrix.restore(made)  # what multigrid was made for came in between
 
     @property
     def preconditioners(self) -> dict[str, str]:
@@ -119,6 +140,14 @@ class HeatDiffusion(Owner):
         self.iterations = np.zeros(len(names), dtype=int)
         self.preconditioners = dict.fromkeys(names, "cosine transform")
 
+    def state(self) -> State:
+        """What `restore` takes."""
+        return {"iterations": self.iterations.copy()}
+
+    def restore(self, state: State) -> None:
+        """Count on from there."""
+        self.iterations[:] = state["iterations"]
+
     def solve_field(self, f: int, values: Array, dt: float) -> None:
         """Advance field number f, given and changed on this rank's own cells: a view as `space.owned` gives."""
         self._transform.heat(values, dt * self._diffusivities[f])
@@ -151,6 +180,12 @@ class _Transform:
     def __init__(self, transform: CosineTransform, diffusivity: float) -> None:
         self.transform, self.diffusivity = transform, diffusivity
 
+    def state(self) -> State:
+        return {}
+
+    def restore(self, state: State) -> None:
+        pass
+
     def solve(self, values: Array, dt: float) -> int:
         self.transform.backward_euler(values, dt * self.diffusivity)
         return 1
@@ -174,17 +209,26 @@ class _Matrix:
         self._matrix: Any = None
         # As it was assembled, to be scaled from; a copy from the first other dt on.
         self._assembled: Any = None
-        self._assembled_dt = 0.0
+        #: Days that it was assembled for.
+        self.assembled_dt = 0.0
 
     def at(self, dt: float) -> Any:
         """The matrix for dt, changed in place; collective."""
-        if self._matrix is None or dt > FARTHEST * self._assembled_dt:
+        if self._matrix is None or dt > FARTHEST * self.assembled_dt:
             self._assemble(dt)
         elif dt != self.dt:
-            self._scale(dt / self._assembled_dt)
-        self.diffusion_number = dt / self._assembled_dt * self._assembled_number
+            self._scale(dt / self.assembled_dt)
+        self.diffusion_number = dt / self.assembled_dt * self._assembled_number
         self.dt = dt
         return self._matrix
+
+    def state(self) -> State:
+        return {"assembled_dt": self.assembled_dt, "dt": self.dt}
+
+    def restore(self, state: State) -> None:
+        for dt in (state["assembled_dt"], state["dt"]):
+            if dt:
+                self.at(dt)
 
     def _assemble(self, dt: float) -> None:
         new = self.space.diffusion_matrix(self.diffusivity, dt)
@@ -197,7 +241,7 @@ class _Matrix:
                 self._assembled.destroy()
             self._assembled = new
             self._scale(1.0)
-        self._assembled_dt = dt
+        self.assembled_dt = dt
         self._assembled_number = self._measure()
 
     def _scale(self, ratio: float) -> None:
@@ -236,8 +280,8 @@ class _Krylov(Owner):
     def __init__(self, name: str, matrix: _Matrix, transform: CosineTransform | None) -> None:
         self.name, self.matrix, self.transform = name, matrix, transform
         self._dt = 0.0
-        #: dt of multigrid's interpolation and of its coarse matrices.
-        self._made_for = self._set_up_for = 0.0
+        #: dt of multigrid's interpolation and of its coarse matrices, and of the matrix that these are made of.
+        self._made_for = self._set_up_for = self._made_of = 0.0
         self._x, self._b = (self.adopt(matrix.space.create_vector()) for _ in range(2))
         self._ksp = self.adopt(PETSc.KSP().create(matrix.space.comm))
         self._ksp.setOptionsPrefix(f"{name}_")
@@ -261,6 +305,28 @@ class _Krylov(Owner):
             self._set_up(dt)
         return solve_in_place(self.matrix.space, self._ksp, self._x, self._b, values, dt, self.name)
 
+    def state(self) -> State:
+        return {
+            "dt": self._dt,
+            "made_for": self._made_for,
+            "set_up_for": self._set_up_for,
+            "made_of": self._made_of,
+            "method": self.method,
+        }
+
+    def restore(self, state: State) -> None:
+        """Set up what was set up, in the same order."""
+        if state["made_for"]:
+            self._set_up(state["made_for"])
+            self._ksp.setUp()
+            if state["set_up_for"] != state["made_for"]:
+                self._set_up_for = 0.0
+                self._set_up(state["set_up_for"])
+                self._ksp.setUp()
+        if state["dt"]:
+            self._set_up(state["dt"])
+        self.method = state["method"]
+
     def _set_up(self, dt: float) -> None:
         ksp, pc = self._ksp, self._ksp.getPC()
         ksp.setOperators(self.matrix.at(dt))
@@ -272,11 +338,11 @@ class _Krylov(Owner):
         multigrid = pc.getType() == PETSc.PC.Type.GAMG
         if not multigrid:
             self._made_for = 0.0
-        elif not _near(dt, self._made_for, MULTIGRID_LASTS):
+        elif not _near(dt, self._made_for, MULTIGRID_LASTS) or self._made_of != self.matrix.assembled_dt:
             pc.setType(PETSc.PC.Type.JACOBI)  # another type is what makes PETSc forget
             pc.setType(PETSc.PC.Type.GAMG)
             ksp.setFromOptions()
-            self._made_for = dt
+            self._made_for, self._made_of, self._set_up_for = dt, self.matrix.assembled_dt, 0.0
         keep = multigrid and _near(dt, self._set_up_for, MULTIGRID_REACH) and ksp.getType() != PETSc.KSP.Type.PREONLY
         pc.setReusePreconditioner(keep)
         if not keep:

@@ -7,6 +7,7 @@ from mpi4py import MPI
 from numpy.typing import NDArray
 
 from ..model import Medium
+from ..spaces.layout import Numbered
 from ..spaces.mesh import adjacent_cells
 from ..tools.owner import Owner, destroyed_if_unfinished
 from ..tools.petsc import PETSc
@@ -17,12 +18,17 @@ Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 
+#: PETSc's multigrid preconditioners.
+MULTIGRID = (PETSc.PC.Type.GAMG, PETSc.PC.Type.HYPRE, PETSc.PC.Type.ML)
+
+
 class FiPySpace(Protocol):
     """What is asked of a space: a FiPy mesh, whose cells (overlapping ones too) are the local cells."""
 
     comm: MPI.Intracomm
     mesh: Any
     n_local: int
+    layout: Numbered
 
 
 class Systems(Owner):
@@ -60,6 +66,7 @@ class Systems(Owner):
         self._diffusion = np.array([-values[self._diagonal_places] for _, _, values, _ in rows])
         self._resting = {f: -rows[f][2] for f in equations.taxis}
         self._moving = dict(self._resting)
+        self._rest: dict[int, Any] = {}
         stiffness = (self._diffusion / self._volumes).max(axis=1, initial=0.0)
         space.comm.Allreduce(MPI.IN_PLACE, stiffness, MPI.MAX)
         self._stiffness = stiffness / 6.0  # D/h^2 on a uniform grid
@@ -109,13 +116,33 @@ class Systems(Owner):
         if rate == self._rate:
             return
         self._rate = rate
-        for solver, stiffness in zip(self._solvers, self._stiffness, strict=True):
-            multigrid = stiffness >= MULTIGRID_FROM * rate
-            solver.getPC().setType(PETSc.PC.Type.GAMG if multigrid else PETSc.PC.Type.JACOBI)
-            solver.getPC().setReusePreconditioner(False)
+        for f, (solver, matrix, stiffness) in enumerate(
+            zip(self._solvers, self.matrices, self._stiffness, strict=True)
+        ):
+            pc = solver.getPC()
+            pc.setType(PETSc.PC.Type.JACOBI)  # another type is what makes PETSc forget a multigrid hierarchy
+            if stiffness >= MULTIGRID_FROM * rate:
+                pc.setType(PETSc.PC.Type.GAMG)
             solver.setFromOptions()
             # A direct solve, `-ksp_type preonly`, takes no initial guess.
-            solver.setInitialGuessNonzero(solver.getType() != PETSc.KSP.Type.PREONLY)
+            direct = solver.getType() == PETSc.KSP.Type.PREONLY
+            solver.setInitialGuessNonzero(not direct)
+            of_rest = pc.getType() in MULTIGRID and not direct
+            solver.setOperators(matrix, self._at_rest(f) if of_rest else matrix)
+
+    def _at_rest(self, f: int) -> Any:
+        """The matrix of diffusion and time derivative alone, which multigrid is made of.
+
+        It serves until the step changes, which spares many a set-up, and depends on nothing that happened before.
+        """
+        if f not in self._rest:
+            self._rest[f] = self.adopt(self.matrices[f].duplicate(copy=True))
+            if f in self._resting:
+                self._rest[f].setValuesCSR(self._starts, self._columns, self._resting[f])
+                self._rest[f].assemble()
+        self._r.array[:] = self._diffusion[f] + self._rate * self._volumes
+        self._rest[f].setDiagonal(self._r)
+        return self._rest[f]
 
     def renew_taxis(self, f: int, fields: dict[int, Array]) -> None:
         """Take taxis of field f for these values, shape (n_own,), of what carries it; collective."""
@@ -161,10 +188,6 @@ class Systems(Owner):
         solver.setTolerances(atol=enough)
         solver.solve(self._b, self._x)
         self.iterations[f] += solver.getIterationNumber()
-        # A multigrid hierarchy serves until the step changes: setting one up costs more than a few iterations.
-        # As a direct solve of its own it would be that of another system.
-        direct = solver.getType() == PETSc.KSP.Type.PREONLY
-        solver.getPC().setReusePreconditioner(not direct and solver.getPC().getType() != PETSc.PC.Type.JACOBI)
         u[:] = self._x.array
         return int(solver.getConvergedReason())
 

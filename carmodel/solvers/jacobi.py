@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from ..model import Medium
 from ..spaces import BoxSpace
+from ..spaces.layout import State
 
 Array = NDArray[np.float64]
 
@@ -44,6 +45,14 @@ class JacobiDiffusion:
                 if change < self.tolerance:
                     break
             u[f] = old
+
+    def state(self) -> State:
+        """What `restore` takes."""
+        return {"iterations": self.iterations.copy()}
+
+    def restore(self, state: State) -> None:
+        """Count on from there."""
+        self.iterations[:] = state["iterations"]
 
     def destroy(self) -> None:
         """Nothing to free: no PETSc objects here."""

@@ -15,6 +15,7 @@ from ..tools.ranks import gathered
 from ..tools.threads import Threads
 from . import stencils
 from .fluxes import TAXIS_SCHEMES, harmonic_mean
+from .layout import Block, State
 from .stencils import Mover, Stage
 
 Array = NDArray[np.float64]
@@ -110,6 +111,10 @@ class BoxSpace(Owner):
         self.ghosted_shape = tuple(n + 2 for n in self.owned_shape)
         self.n_local = int(np.prod(self.ghosted_shape))
         self.n_owned = int(np.prod(self.owned_shape))
+        #: Which of the box's cells are this rank's own.
+        self.layout = Block(
+            tuple(reversed(self.cells)), tuple(start for start, _ in reversed(self.ranges)), self.owned_shape
+        )
         #: For integrators: how many threads their loops over these cells are worth.
         self.threads = Threads(self.n_owned)
         self._walls = np.array(
@@ -143,6 +148,14 @@ class BoxSpace(Owner):
         """Places among the local cells where runs of own cells start, and their length: rows along x."""
         places = np.arange(self.n_local).reshape(self.ghosted_shape)
         return places[1:-1, 1:-1, 1].ravel(), self.owned_shape[2]
+
+    def state(self) -> State:
+        """What `is_as` takes: the run file says all."""
+        return {}
+
+    def is_as(self, _state: State) -> bool:
+        """Whether its cells are those of the space whose `state` that was; collective."""
+        return True
 
     # ---- fields --------------------------------------------------------------------------------------------------
 

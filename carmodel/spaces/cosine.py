@@ -18,6 +18,7 @@ from ..tools.compiled import compiled
 from ..tools.owner import Owner, destroyed_if_unfinished
 from ..tools.threads import thread_count
 from .box import BoxSpace
+from .layout import Block
 
 Array = NDArray[np.float64]
 Offsets = tuple[int, ...]
@@ -66,6 +67,8 @@ class CosineTransform(Owner):
         self._last = self._lines[-1] if split else None
         #: Shape of this rank's share of the cosines, the same as `shape` where no axis is split.
         self.modes_shape = self._last.values.shape if self._last else self.shape
+        #: Which of the box's cosines are this rank's.
+        self.layout = Block(space.layout.whole, self._last.first if self._last else (0, 0, 0), tuple(self.modes_shape))
         #: Whether cosines may take the place of their field in memory.
         self.in_place = not split
         first = self._last.first if self._last else (0, 0, 0)

@@ -23,11 +23,16 @@ from ..tools.threads import Threads
 from . import faces
 from .box import States
 from .fluxes import TAXIS_SCHEMES
+from .layout import Numbered, Shared, State
 from .meshfile import ACCEPTED, read_mesh_file, write_cut_mesh
 from .stencils import Mover, Stage
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
+
+
+#: Along it the centres of two cells of a mesh are never equally far, but for rounding.
+DIRECTION = (0.5331, 0.3127, 0.1542)
 
 
 def grid_mesh(cells: Sequence[int], lengths: Sequence[float]) -> Any:
@@ -130,6 +135,8 @@ class MeshSpace(Owner):
         self.comm.Allreduce(corners.min(axis=1), self.low, MPI.MIN)
         self.comm.Allreduce(corners.max(axis=1), self.high, MPI.MAX)
         self._first_number = self.comm.exscan(self.n_owned) or 0
+        #: Which of the mesh's cells are this rank's own, in an order that is the same for any number of ranks.
+        self.layout = Numbered((self.n_cells,), self._numbers())
         self._inner_faces()
         self._ghosted = self.adopt(self._ghosted_vector())
         self._medium: Medium | None = None
@@ -152,6 +159,18 @@ class MeshSpace(Owner):
     def runs(self) -> tuple[Integers, int]:
         """Places among the local cells where runs of own cells start, and their length."""
         return np.array([self._own.start]), self.n_owned
+
+    def state(self) -> State:
+        """What `is_as` takes."""
+        return {"centres": Shared(np.stack(self.centres), self.layout)}
+
+    def is_as(self, state: State) -> bool:
+        """Whether its cells are those of the space whose `state` that was; collective."""
+        stored = state["centres"]
+        if stored.shape[-1] != self.n_cells:
+            return False
+        apart = np.abs(stored.part(self.layout) - np.stack(self.centres)).max()
+        return bool(self.comm.allreduce(float(apart), MPI.MAX) <= 1e-9 * float((self.high - self.low).max()))
 
     # ---- fields --------------------------------------------------------------------------------------------------
 
@@ -282,6 +301,18 @@ class MeshSpace(Owner):
     def create_vector(self) -> Any:
         """A PETSc vector over the owned cells, ordered as the matrices; the caller destroys it."""
         return PETSc.Vec().createMPI((self.n_owned, self.n_cells), comm=self.comm)
+
+    def _numbers(self) -> Integers:
+        """Global numbers of this rank's own cells, shape (n_owned,), however the mesh is cut; collective.
+
+        FiPy numbers a grid so.  The cells of Gmsh's files come in another order for each number of ranks: these are
+        numbered along a direction that no symmetry of a mesh has.
+        """
+        if self.is_grid:
+            return np.asarray(self.mesh._globalNonOverlappingCellIDs, dtype=np.int64)
+        along = np.array(DIRECTION) @ ((np.stack(self.centres) - self.low[:, None]) / (self.high - self.low)[:, None])
+        order = np.sort(along)
+        return sum(np.searchsorted(self.comm.bcast(order, rank), along) for rank in range(self.comm.size))
 
     def _inner_faces(self) -> None:
         """Face lists for the taxis flux: inner faces that touch a cell of this rank's own."""

@@ -6,13 +6,16 @@ beside the old file, never through a link that stands there.
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 #: Largest sizes: a run file with its bases; a model; a manifest or verdicts; an index of volumes.
 RUN_FILE_BYTES, MODEL_BYTES, JSON_BYTES, INDEX_BYTES = 2_000_000, 1_000_000, 16_000_000, 16_000_000
+
+#: Largest size of a checkpoint.
+STATE_BYTES = 1 << 44
 
 #: Largest sizes: a table in CSV; a mesh; a volume; a line of text.
 TABLE_BYTES, MESH_BYTES, VOLUME_BYTES, LINE_CHARACTERS = 8_000_000_000, 8_000_000_000, 200_000_000_000, 1_000_000
@@ -77,6 +80,17 @@ def _check(found: os.stat_result, most: int) -> None:
         raise ValueError(_KINDS.get(stat.S_IFMT(found.st_mode), "is no file"))
     if found.st_size > most:
         raise ValueError(f"has {found.st_size} bytes; at most {most} are read")
+
+
+def kept_on_disk(paths: Iterable[Path]) -> None:
+    """Have the disk keep what was written to files, and their names in their folders.  Raises OSError."""
+    paths = list(paths)
+    for path in (*paths, *{path.parent for path in paths}):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 @contextmanager

@@ -24,22 +24,25 @@ def held_interrupts() -> Iterator[None]:
 
 @contextmanager
 def caught_signals() -> Iterator[list[int]]:
-    """The signals that asked to stop, as they come in; handlers are put back at the end.
+    """The signals that came in, in order, SIGUSR1 among them; handlers are put back at the end.
 
-    One that comes more than a second after the first ends the process at once: mpirun sends its own twice.
+    One that asks to stop more than a second after the first such ends the process at once: mpirun sends its own twice.
     """
     received: list[int] = []
     first = inf
 
     def note(number: int, _frame: object) -> None:
         nonlocal first
+        if number == signal.SIGUSR1:
+            received.append(number)
+            return
         if perf_counter() > first + 1.0:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         first = min(first, perf_counter())
         received.append(number)
 
-    with signals_handled((signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1), note):
+    with signals_handled((signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2), note):
         yield received
 
 

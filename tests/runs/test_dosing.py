@@ -17,7 +17,8 @@ from carmodel.models.polyakov import FIELDS, MODEL, PRESETS
 from carmodel.results import RunDirectory
 from carmodel.runs.dosing import Schedule
 from carmodel.runs.initial import initial_state
-from carmodel.runs.simulation import Observer, Plan, Simulation, output_times
+from carmodel.runs.plan import Plan, output_times
+from carmodel.runs.simulation import Observer, Simulation
 from carmodel.scenario.fields import Infusion
 from carmodel.scenario.parameters import Intervention
 from carmodel.scenario.reading import load

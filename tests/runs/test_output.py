@@ -17,7 +17,7 @@ from carmodel.commands.compare import compare
 from carmodel.models.polyakov import FIELDS, TABLE_1
 from carmodel.results import RunDirectory, open_volumes
 from carmodel.runs.output.line import BoxLine
-from carmodel.runs.simulation import equal_steps, output_times
+from carmodel.runs.plan import equal_steps, output_times
 from carmodel.scenario.choices import Line
 from carmodel.spaces import BoxSpace
 from tests.conftest import ODD_CELLS, ROOT, mpirun

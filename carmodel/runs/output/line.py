@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 
 from ...scenario.choices import Line
 from ...spaces import BoxSpace, Space
+from ...spaces.layout import State
 from ..directory import LINE
 from ..simulation import Observer, Simulation
 from .table import TableFile
@@ -33,13 +34,14 @@ class LineProfile(Observer):
     def __init__(self, folder: Path, line: Line) -> None:
         self._path, self._line = folder / LINE, line
         self._file: TableFile | None = None
+        self._size: int | None = None
         self._sampler: BoxLine | MeshLine
 
     def start(self, run: Simulation) -> None:
-        """Open the file and write its header."""
+        """Open the file; a new one gets its header."""
         self._sampler = sampler(self._line, run.space)
         if run.space.comm.rank == 0:
-            self._file = TableFile(self._path, ["t", "s", *run.names])
+            self._file = TableFile(self._path, ["t", "s", *run.names], self._size)
 
     def output(self, run: Simulation) -> None:
         """Add the profile of this time; collective."""
@@ -48,6 +50,14 @@ class LineProfile(Observer):
             for row in np.column_stack([self._sampler.s, values.T]):
                 self._file.add([run.t, *row])
             self._file.flush()
+
+    def state(self) -> State:
+        """Where the table stands."""
+        return {"size": self._file.keep() if self._file else 0}
+
+    def restore(self, state: State) -> None:
+        """Go on after that row."""
+        self._size = state["size"]
 
     def finish(self, run: Simulation, status: str) -> None:
         """Close."""

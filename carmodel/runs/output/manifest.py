@@ -18,11 +18,11 @@ from ... import __version__
 from ...model import Model
 from ...models import source
 from ...spaces import BoxSpace, Space
+from ...spaces.layout import State
 from ...tools.files import replacing
-from ...tools.locks import hold
 from ...tools.petsc import PETSc
 from ...tools.threads import thread_count
-from ..directory import MANIFEST, RUN_FILE
+from ..directory import MANIFEST
 from ..simulation import Observer, Simulation
 from .clamping import remarks
 
@@ -34,20 +34,25 @@ class Manifest(Observer):
     """Written on rank 0 at the start (`status` "running"), after every output and at the end.
 
     While the run lasts, rank 0 holds a lock on the run file beside it: "running" without the lock is a run that was
-    killed.  A rank that is alone with an error calls `give_up`: rank 0 does not know of it.
+    killed.  A rank that is alone with an error calls `give_up`: rank 0 does not know of it.  Of a run that goes on from
+    a checkpoint, `resumed` tells when and where, and wall times count on.
     """
 
     def __init__(self, folder: Path, began: float, model: Model) -> None:
         self._path, self._began, self._model = folder / MANIFEST, began, model
         self._fixed: dict[str, Any] = {}
-        self._lock: int | None = None
+        self._started, self._spent = "", 0.0
+        self._resumed: list[dict[str, Any]] = []
+        self._goes_on = False
 
     def start(self, run: Simulation) -> None:
         """Collect what does not change."""
         if run.space.comm.rank == 0:
-            # Unlike the manifest the run file is never replaced.
-            self._lock = hold(self._path.with_name(RUN_FILE))
             self._fixed = _origin(run) | {"model": _declared(self._model)}
+            if self._goes_on:
+                self._resumed.append({"t": run.t, "at": self._fixed["started"], "ranks": run.space.comm.size})
+                self._fixed["started"] = self._started
+            self._started = self._fixed["started"]
             self._write(run, "running")
 
     def saved(self, run: Simulation) -> None:
@@ -57,12 +62,18 @@ class Manifest(Observer):
 
     def finish(self, run: Simulation, status: str) -> None:
         """Write the last figures."""
-        try:
-            if run.space.comm.rank == 0:
-                self._write(run, status)
-        finally:
-            if self._lock is not None:
-                os.close(self._lock)
+        if run.space.comm.rank == 0:
+            self._write(run, status)
+
+    def state(self) -> State:
+        """When the run started, where it was resumed, and how long it took so far."""
+        spent = self._spent + perf_counter() - self._began
+        return {"started": self._started, "spent": spent, "resumed": [dict(entry) for entry in self._resumed]}
+
+    def restore(self, state: State) -> None:
+        """Count on."""
+        self._started, self._spent, self._resumed = state["started"], state["spent"], list(state["resumed"])
+        self._goes_on = True
 
     def give_up(self, reason: str) -> None:
         """Say on any rank why the run ends, unless the manifest tells of a failure already."""
@@ -72,7 +83,7 @@ class Manifest(Observer):
 
     def _write(self, run: Simulation, status: str) -> None:
         integrator = run.integrator
-        seconds = {**integrator.seconds, **run.seconds, "total": perf_counter() - self._began}
+        seconds = {**integrator.seconds, **run.seconds, "total": self._spent + perf_counter() - self._began}
         figures: dict[str, Any] = {
             "status": status,
             "updated": _now(),
@@ -85,6 +96,8 @@ class Manifest(Observer):
             "warnings": [line for _, line in remarks(run).values()],
             "events": [event.record() for event in run.events],
         }
+        if self._resumed:
+            figures["resumed"] = self._resumed
         self._replace(self._fixed | figures)
 
     def _replace(self, manifest: dict[str, Any]) -> None:

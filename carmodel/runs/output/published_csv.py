@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from ...spaces import BoxSpace
-from ...tools.files import replacing
+from ...spaces.layout import State
+from ...tools.files import kept_on_disk, replacing
 from ..directory import CSV_FOLDER
 from ..simulation import Observer, Simulation
 
@@ -17,6 +18,8 @@ class PublishedCsv(Observer):
 
     def __init__(self, folder: Path, space: BoxSpace) -> None:
         self._folder, self._space = folder / CSV_FOLDER, space
+        self._written: list[str] = []
+        self._not_kept: list[Path] = []
 
     def output(self, run: Simulation) -> None:
         """Write this time's file; collective."""
@@ -27,7 +30,8 @@ class PublishedCsv(Observer):
         k, j, i = np.indices(whole.shape[1:])
         x, y, z = (self._space.axis(axis) for axis in range(3))
         rows = np.column_stack([c.ravel() for c in (i, j, k, x[i], y[j], z[k], *whole)])
-        with replacing(self._folder / f"step_{run.steps:06d}.csv") as file:
+        path = self._folder / f"step_{run.steps:06d}.csv"
+        with replacing(path) as file:
             np.savetxt(
                 file,
                 np.column_stack([np.full(len(rows), run.t), rows]),
@@ -37,3 +41,19 @@ class PublishedCsv(Observer):
                 comments="",
                 encoding="ascii",
             )
+        self._written.append(path.name)
+        self._not_kept.append(path)
+
+    def state(self) -> State:
+        """Files so far."""
+        kept_on_disk(self._not_kept)
+        self._not_kept.clear()
+        return {"written": list(self._written)}
+
+    def restore(self, state: State) -> None:
+        """Go on after these files; those that came later are removed."""
+        self._written = list(state["written"])
+        if self._space.comm.rank == 0 and self._folder.is_dir():
+            for path in self._folder.glob("step_*.csv*"):
+                if path.name not in self._written:
+                    path.unlink()

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from ...spaces.layout import State
 from ...tools.csvfile import KINDS
 from ..directory import SERIES
 from ..simulation import Observer, Simulation
@@ -27,11 +28,12 @@ class Series(Observer):
     def __init__(self, folder: Path) -> None:
         self._path = folder / SERIES
         self._file: TableFile | None = None
+        self._size: int | None = None
 
     def start(self, run: Simulation) -> None:
-        """Open the file and write its header."""
+        """Open the file; a new one gets its header."""
         if run.space.comm.rank == 0:
-            self._file = TableFile(self._path, columns(run.names))
+            self._file = TableFile(self._path, columns(run.names), self._size)
 
     def step(self, run: Simulation) -> None:
         """Add a row."""
@@ -42,6 +44,14 @@ class Series(Observer):
         """Flush."""
         if self._file:
             self._file.flush()
+
+    def state(self) -> State:
+        """Where the table stands."""
+        return {"size": self._file.keep() if self._file else 0}
+
+    def restore(self, state: State) -> None:
+        """Go on after that row."""
+        self._size = state["size"]
 
     def finish(self, run: Simulation, status: str) -> None:
         """Close."""

@@ -1,6 +1,7 @@
 """A CSV file that grows by whole rows: what a full disk leaves of a row is taken back."""
 
 import csv
+import errno
 import os
 from collections.abc import Iterable
 from contextlib import suppress
@@ -14,18 +15,28 @@ BUFFER = 1 << 16
 class TableFile:
     """Rows of one CSV file, written in whole rows when `flush` is called or the buffer is full.
 
-    Raises OSError, with the file's name, when the file exists or cannot be written; it then holds the rows up to the
-    last `flush` that succeeded.
+    `size`: bytes of a file that is there, to go on after; what follows them is cut off.
+
+    Raises OSError, with the file's name, when the file exists (or, with a size, is shorter) or cannot be written; it
+    then holds the rows up to the last `flush` that succeeded.
     """
 
-    def __init__(self, path: Path, columns: Iterable[str]) -> None:
+    def __init__(self, path: Path, columns: Iterable[str], size: int | None = None) -> None:
         self.path = path
-        self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        new = os.O_CREAT | os.O_EXCL if size is None else 0
+        self._handle = os.open(path, os.O_WRONLY | new, 0o666)
         #: Bytes of whole rows in the file.
-        self.size = 0
+        self.size = size or 0
         self._text = StringIO(newline="")
         self._rows = csv.writer(self._text)
-        self._rows.writerow(columns)
+        if size is None:
+            self._rows.writerow(columns)
+            return
+        if os.fstat(self._handle).st_size < size:
+            os.close(self._handle)
+            raise OSError(errno.EIO, f"has less than the {size} bytes it had at the checkpoint", str(path))
+        os.ftruncate(self._handle, size)
+        os.lseek(self._handle, size, os.SEEK_SET)
 
     def add(self, row: Iterable[float]) -> None:
         """Add a row of numbers, each with all its digits."""
@@ -47,6 +58,12 @@ class TableFile:
         self.size = size
         self._text.seek(0)
         self._text.truncate()
+
+    def keep(self) -> int:
+        """Write what has been added, and have the disk keep it; the file's size."""
+        self.flush()
+        os.fsync(self._handle)
+        return self.size
 
     def close(self) -> None:
         """Write what has been added, and close."""

@@ -5,6 +5,7 @@ Boxes are images (`.vti`, `.pvti`), meshes are unstructured grids (`.vtu`, `.pvt
 
 import errno
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from vtkmodules.vtkCommonCore import vtkDataArray
 from vtkmodules.vtkIOXML import vtkXMLImageDataWriter, vtkXMLUnstructuredGridWriter
 
 from ...spaces import BoxSpace, Space
-from ...tools.files import replacing
+from ...spaces.layout import State
+from ...tools.files import kept_on_disk, replacing
 from ...tools.vtkreader import complaints
 from ..directory import VOLUMES, VOLUMES_FOLDER
 from ..simulation import Observer, Simulation
@@ -32,6 +34,7 @@ class VtkVolumes(Observer):
     def __init__(self, folder: Path, units: Mapping[str, str]) -> None:
         self._folder, self._units = folder, units
         self._written: list[tuple[float, str]] = []
+        self._not_kept: list[Path] = []
         self._mesh: pyvista.UnstructuredGrid | None = None
 
     def output(self, run: Simulation) -> None:
@@ -48,10 +51,10 @@ class VtkVolumes(Observer):
         volume.field_data["TimeValue"] = [run.t]
         if space.comm.size == 1:
             name = f"{name}.{suffix}"
-            _save(volume, self._folder / name)
+            self._save(volume, name)
         else:
             piece = f"{name}_{space.comm.rank}.{suffix}"
-            _save(volume, self._folder / piece)
+            self._save(volume, piece)
             pieces = space.comm.gather((Path(piece).name, getattr(volume, "extent", ())))
             name = f"{name}.p{suffix}"
             if pieces:
@@ -59,8 +62,28 @@ class VtkVolumes(Observer):
                 text = _image_index(space, data, pieces) if isinstance(space, BoxSpace) else _grid_index(data, pieces)
                 with replacing(self._folder / name) as new:
                     new.write(text.encode("ascii"))
+                self._not_kept.append(self._folder / name)
         if space.comm.rank == 0:
             self._written.append((run.t, name))
+            self._write_index()
+
+    def state(self) -> State:
+        """Volumes so far: their times and names."""
+        kept_on_disk(self._not_kept)
+        self._not_kept.clear()
+        return {"written": [[t, name] for t, name in self._written]}
+
+    def restore(self, state: State) -> None:
+        """Go on after these volumes; those that came later are removed."""
+        self._written = [(t, name) for t, name in state["written"]]
+
+    def start(self, run: Simulation) -> None:
+        """Remove the volumes of what is simulated once more."""
+        if run.space.comm.rank == 0 and self._written:
+            for path in (self._folder / VOLUMES_FOLDER).glob("t*"):
+                number = re.match(r"t(\d+)(?=[._])", path.name)
+                if number and int(number[1]) >= run.outputs:
+                    path.unlink()
             self._write_index()
 
     def _make_folder(self) -> None:
@@ -76,6 +99,10 @@ class VtkVolumes(Observer):
         if self._mesh is None:
             self._mesh = _grid(space)
         return self._mesh
+
+    def _save(self, volume: Any, name: str) -> None:
+        _save(volume, self._folder / name)
+        self._not_kept.append(self._folder / name)
 
     def _write_index(self) -> None:
         lines = "".join(f'    <DataSet timestep="{t!r}" file={quoteattr(name)}/>\n' for t, name in self._written)
@@ -120,7 +147,10 @@ def _grid(space: Any) -> pyvista.UnstructuredGrid:
         }
         kinds = np.array([solid[n] for n in count])
     rows = np.column_stack([count, cells])
-    return pyvista.UnstructuredGrid(rows[rows >= 0], kinds, corners)
+    grid = pyvista.UnstructuredGrid(rows[rows >= 0], kinds, corners)
+    # VTK notes the range of points in its files from the second volume on, unless it is known before the first.
+    grid.GetPoints().GetData().GetRange(-1)
+    return grid
 
 
 def _corner(space: BoxSpace) -> tuple[float, ...]:
