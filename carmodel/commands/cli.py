@@ -122,9 +122,10 @@ def sweep(
 @app.command()
 def check(file: RunFile, overrides: Overrides = None, models: Models = None) -> None:
     """Validate a run file and print it with every default, or the axes and runs of a sweep; run nothing."""
-    from ..runs.footprint import cells_of, check_fits, memory_comment
+    from ..runs.footprint import cells_of, check_fits, estimates
     from ..runs.images import check_files
     from ..runs.initial import density_warning
+    from ..runs.oddities import initial_peaks, odd_values
     from ..scenario.sweep import axes_and_runs
 
     axes, runs = axes_and_runs(file, overrides or [])
@@ -135,12 +136,13 @@ def check(file: RunFile, overrides: Overrides = None, models: Models = None) -> 
             check_files(scenario)
         except InputError as error:
             raise InputError(f"{file}: sweep: {name}: {error}" if axes else f"{file}: {error}") from None
-        if warning := density_warning(scenario):
-            warnings[warning] = None
+        for warning in (density_warning(scenario), *odd_values(scenario, initial_peaks(scenario))):
+            if warning:
+                warnings[warning] = None
     for warning in warnings:  # alike in many runs of a sweep
         print(warning, file=sys.stderr)
     if not axes:
-        print(memory_comment(scenario) + scenario.toml(), end="")
+        print(estimates(scenario) + scenario.toml(), end="")
         return
     for key, labels in axes.items():
         print(printable(f"{key}: {', '.join(labels)}"))

@@ -22,6 +22,7 @@ from ..tools.ranks import together
 from .dosing import Schedule
 from .footprint import cells_of, check_fits
 from .initial import density_warning, diffusivity_by_cell, initial_state
+from .oddities import odd_values
 from .plan import Plan
 from .simulation import Guard, Observer, Simulation
 from .statefile import StateFile, Stored
@@ -37,7 +38,7 @@ class Assembly(Owner):
     scenario: what to make.
     comm: communicator whose ranks share the cells; making and destroying are collective over it.
     source: where the scenario comes from, as messages name it.
-    warn: told on rank 0, in one line, of a density that seems to be in other units.
+    warn: told on rank 0, a line each, of what is odd: a density that seems to be in other units, `oddities`.
     saved: the checkpoint to go on from; None to begin at t = 0.
 
     Raises InputError, on every rank, when a file cannot be used, shapes or infusions put nothing anywhere, the cells
@@ -71,8 +72,10 @@ class Assembly(Owner):
             largest = dict(zip(medium.model.names, space.sum_min_max(u)[2].tolist(), strict=True))
             self.schedule = self._schedule(u, medium)
         of_files = {field: largest[field] for field in scenario.initial.files}
-        if (warning := density_warning(scenario, of_files)) and comm.rank == 0:
-            warn(warning)
+        if comm.rank == 0:
+            for warning in (density_warning(scenario, of_files), *odd_values(scenario, largest)):
+                if warning:
+                    warn(warning)
         self.integrator = self.adopt(make_integrator(scenario.integrator, space, medium))
 
     def _schedule(self, u: Array, medium: Medium) -> Schedule:

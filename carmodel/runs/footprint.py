@@ -1,6 +1,6 @@
-"""How much memory a run takes, before it takes any."""
+"""How much memory, time and disk a run takes, before it takes any."""
 
-from math import prod
+from math import ceil, prod
 
 from ..scenario.scenario import Scenario
 from ..scenario.space import Box
@@ -18,6 +18,18 @@ GRID, TETRAHEDRA, COUPLED = 4100, 7200, 7000
 #: What matrices with a diffusivity by cell, and text, add on a box.
 MASK, CSV = 360, 150
 
+#: Seconds that a cell takes in a step of one core, with `FIELDS_MEASURED` fields: docs/imex_cost.md, docs/step_cost.md,
+#: docs/coupled_cost.md and docs/performance.md, and measured likewise on meshes.
+EXPONENTIAL_STEP, ARKIMEX_STEP, JACOBI_STEP, KRYLOV_STEP = 0.7e-6, 1.9e-6, 0.5e-6, 2.5e-6
+MESH_STEP, COUPLED_STEP = 8e-6, 1e-5
+FIELDS_MEASURED = 7
+
+#: Seconds until a run begins, and those of a step of next to no cells.
+START, SHORTEST_STEP = 2.0, 0.0015
+
+#: Bytes of a number in a table; cells that make a rank worthwhile.
+CSV_NUMBER, CELLS_A_RANK = 21, 30_000
+
 
 def bytes_per_cell(scenario: Scenario) -> float:
     """Bytes that each cell of a run takes at its peak, on all ranks together."""
@@ -28,7 +40,7 @@ def bytes_per_cell(scenario: Scenario) -> float:
         return GRID if scenario.space.cells else TETRAHEDRA
     mask = bool(scenario.parameters.masks)
     if choices.kind == "imex":
-        size = ARKIMEX if mask or choices.method == "arkimex" else EXPONENTIAL
+        size = ARKIMEX if _has_systems(scenario) else EXPONENTIAL
     else:
         two_stages = choices.reaction == "mprk22" or choices.diffusion_scheme == "sdirk2"
         size = STRANG_OF_TWO_STAGES if two_stages else STRANG
@@ -59,8 +71,81 @@ def check_fits(scenario: Scenario, cells: int, processes: int = 1, share: float 
     )
 
 
-def memory_comment(scenario: Scenario) -> str:
-    """A comment for the head of a run file: cells, and how much memory they take; "" for a Gmsh file."""
+def expected_steps(scenario: Scenario) -> float:
+    """Steps that a run makes: with fixed ones how many, with chosen ones about how many (to a factor of two or so).
+
+    Chosen steps land on outputs and events, and start small after these; between them they follow the transients of the
+    first days, in a number that grows with the order of the method as the tolerance falls.
+    """
+    end, choices = scenario.time.end, scenario.integrator
+    outputs, events = number_of_outputs(scenario), len(scenario.infusion) + len(scenario.intervention)
+    if choices.kind != "imex":
+        return max(end / choices.dt, outputs + events)
+    return 2.0 * outputs + 8.0 * events + 30.0 * (1e-4 / choices.rtol) ** 0.25 * (end / 12.0) ** 0.5
+
+
+def number_of_outputs(scenario: Scenario) -> int:
+    """Volumes that a run saves, those of the start and the end among them."""
+    every = scenario.output.every
+    return 1 + (ceil(scenario.time.end / every * (1.0 - 1e-12)) if every else 1)
+
+
+def seconds(scenario: Scenario, cells: int) -> float:
+    """Wall time of a run on one core, outputs included; within a factor of three on machines of these years."""
+    choices = scenario.integrator
+    if choices.kind == "coupled":
+        cost = COUPLED_STEP
+    elif not isinstance(scenario.space, Box):
+        cost = MESH_STEP
+    elif choices.kind == "imex":
+        cost = ARKIMEX_STEP if _has_systems(scenario) else EXPONENTIAL_STEP
+    else:
+        cost = JACOBI_STEP if choices.diffusion == "jacobi" else KRYLOV_STEP
+    fields = len(scenario.model.names) / FIELDS_MEASURED
+    return START + expected_steps(scenario) * (SHORTEST_STEP + cost * cells * fields)
+
+
+def disk_bytes(scenario: Scenario, cells: int) -> float:
+    """Bytes that a run leaves on the disk at most: volumes as they are without compression, tables, two checkpoints."""
+    fields, outputs, formats = len(scenario.model.names), number_of_outputs(scenario), scenario.output.formats
+    volumes = outputs * fields * 8.0 * cells * ("vtk" in formats)
+    volumes += outputs * (fields + 7) * CSV_NUMBER * cells * ("csv" in formats)
+    tables = CSV_NUMBER * (5 * fields + 2) * expected_steps(scenario)
+    tables += CSV_NUMBER * (fields + 2) * outputs * round(cells ** (1 / 3))
+    arrays = 3 if scenario.integrator.kind == "imex" and not _has_systems(scenario) else 1
+    arrays += scenario.integrator.kind == "coupled"
+    return volumes + tables + 2.0 * arrays * fields * 8.0 * cells
+
+
+def worthwhile_ranks(scenario: Scenario, cells: int) -> int:
+    """Ranks that a run may be shared among, so that each has enough cells to be worthwhiles messages."""
+    most = max(1, cells // CELLS_A_RANK)
+    space = scenario.space
+    if not isinstance(space, Box) and space.cells:
+        most = min(most, max(1, space.cells[2] // 2))  # FiPy cuts its grid into slabs of two layers along z
+    return most
+
+
+def _duration(seconds: float) -> str:
+    for unit, size in (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
+        if seconds >= 2.0 * size:
+            return f"{seconds / size:.2g} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _has_systems(scenario: Scenario) -> bool:
+    """Whether `imex` on a box solves linear systems: PETSc's method, which a diffusivity by cell needs."""
+    return bool(scenario.parameters.masks) or scenario.integrator.method == "arkimex"
+
+
+def estimates(scenario: Scenario) -> str:
+    """Comments for the head of a run file: cells, memory, time, disk and ranks; "" for a Gmsh file."""
     if not (cells := cells_of(scenario)):
         return ""
-    return f"# {cells} cells, about {in_words(estimate(scenario, cells))} of memory in one process\n"
+    ranks = worthwhile_ranks(scenario, cells)
+    return (
+        f"# {cells} cells, about {in_words(estimate(scenario, cells))} of memory in one process\n"
+        f"# about {expected_steps(scenario):.2g} steps, {_duration(seconds(scenario, cells))} on one core, to a factor "
+        f"of three; {'one rank is' if ranks == 1 else f'up to {ranks} ranks are'} worthwhile\n"
+        f"# at most {in_words(disk_bytes(scenario, cells))} on the disk\n"
+    )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..integrators.protocol import Integrator
 from ..spaces import Space
 from ..spaces.layout import Shared, State
+from ..spaces.peclet import largest_peclet_numbers
 from ..tools.errors import InputError, NumericsError
 from ..tools.ranks import PATIENCE, all_ranks_arrive
 from .dosing import Event
@@ -134,6 +135,8 @@ class Simulation:
         self.seconds = {"output": 0.0, "checkpoints": 0.0}
         #: Longest time that an output took, in seconds.
         self.longest_output = 0.0
+        #: Largest cell Peclet number of fields that move, of all outputs so far, where taxis is central.
+        self.peclet: dict[str, float] = {}
         self.totals = self._measure()
         self._largest_total = self.totals.total
         self._deepest: Array = np.zeros(len(self.names))
@@ -198,6 +201,7 @@ class Simulation:
             "outputs": self.outputs,
             "largest_total": self._largest_total,
             "deepest": self._deepest,
+            "peclet": dict(self.peclet),
             "seconds": dict(self.seconds),
             "u": Shared(self.space.owned(self.u), self.space.layout),
             "integrator": self.integrator.state(),
@@ -209,6 +213,7 @@ class Simulation:
         self._stretch, self._made = tuple(state["stretch"]), state["made"]
         self.steps, self.outputs = state["steps"], state["outputs"]
         self._largest_total, self._deepest = state["largest_total"], state["deepest"]
+        self.peclet = dict(state["peclet"])
         self.seconds |= state["seconds"]
         self.totals = self._measure()
         self._goes_on = True
@@ -240,13 +245,18 @@ class Simulation:
         request = self.space.comm.allreduce(self.guard.request(self), MPI.MAX)
         if request == GO_ON:
             return False
-        self._save(self.state())
+        if self.guard.saves:
+            self._save(self.state())
         self.stopped_by, self.out_of_time = max(0, request - SIGNAL), request == TIME_IS_UP
         return bool(request != SAVE)
 
     def _save(self, state: State) -> None:
+        """Have the guard keep a state, if it is finite: an observer may have spoilt what the last step left."""
         start = perf_counter()
-        self.guard.save(self, state)
+        with np.errstate(all="ignore"):
+            sums = self.space.comm.allreduce(float(np.abs(state["u"].values).sum()))
+        if np.isfinite(sums):
+            self.guard.save(self, state)
         self.seconds["checkpoints"] += perf_counter() - start
 
     def _save_last_good_state(self) -> None:
@@ -309,9 +319,10 @@ class Simulation:
         itself to clamping.
         """
         self.totals = self._measure()
-        for name, total, clamped in zip(self.names, self.totals.total, self.totals.clamped, strict=True):
-            if not np.isfinite([total, clamped]).all():
-                raise NumericsError(f"{name} is no longer finite {when}; saved: {self.outputs} outputs{advice}")
+        for f, name in enumerate(self.names):
+            if not np.isfinite([self.totals.total[f], self.totals.clamped[f]]).all():
+                where = self._place_of_what_is_not_finite(f)
+                raise NumericsError(f"{name} is no longer finite {where}{when}; saved: {self.outputs} outputs{advice}")
         self._largest_total = np.maximum(self._largest_total, self.totals.total)
         least, largest = self.totals.least, self.totals.largest
         below = np.divide(np.maximum(-least, 0.0), largest, out=np.zeros(len(self.names)), where=largest > 0.0)
@@ -319,6 +330,17 @@ class Simulation:
         self._tell(lambda observer: observer.step(self))
         if self.integrator.adaptive:
             self._refuse_clamped(when)
+
+    def _place_of_what_is_not_finite(self, f: int) -> str:
+        """The first cell of a field where it is not, in words; collective."""
+        own = self.space.owned(self.u[f])
+        mine = None
+        if (bad := np.flatnonzero(~np.isfinite(own))).size:
+            mine = [float(np.broadcast_to(axis, own.shape).flat[bad[0]]) for axis in self.space.centres]
+        for point in self.space.comm.allgather(mine):
+            if point:
+                return f"at ({point[0]:.3g}, {point[1]:.3g}, {point[2]:.3g}) cm, "
+        return ""
 
     def _refuse_clamped(self, when: str) -> None:
         """Raise NumericsError where a field owes too much of itself to clamping."""
@@ -331,6 +353,9 @@ class Simulation:
 
     def _output(self) -> None:
         start = perf_counter()
+        if self.integrator.taxis == "central" and self.integrator.medium.moving.any():
+            now = largest_peclet_numbers(self.space, self.u, self.integrator.medium)
+            self.peclet = {name: max(self.peclet.get(name, 0.0), number) for name, number in now.items()}
         self._tell(lambda observer: observer.output(self))
         self.outputs += 1
         self._tell(lambda observer: observer.saved(self))

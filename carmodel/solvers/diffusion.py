@@ -17,6 +17,7 @@ from ..spaces.layout import State
 from ..tools.errors import InputError, NotFiniteError, NumericsError
 from ..tools.owner import Owner, destroyed_if_unfinished
 from ..tools.petsc import PETSc
+from .matrix import DiffusionMatrix
 
 Array = NDArray[np.float64]
 
@@ -33,10 +34,6 @@ ROUNDING = 1e-11
 
 #: dt D / h^2 from which multigrid is faster than Jacobi-preconditioned CG: docs/linear_solves.md.
 MULTIGRID_FROM = 15.0
-
-#: A matrix is scaled to a dt at most this many times the one it was assembled for: what rounding took from its diagonal
-#: grows as much.
-FARTHEST = 1e3
 
 #: Multigrid that was set up for one dt serves others up to this factor away.
 MULTIGRID_REACH = 1.5
@@ -71,8 +68,8 @@ class KrylovDiffusion(Owner):
         #: Functions of the Laplacian; None on a mesh.
         self.transform = self.adopt(CosineTransform(space)) if isinstance(space, BoxSpace) else None
         given = [key.lower() for key in PETSc.Options().getAll()]  # PETSc reads any case
-        matrices: dict[float, _Matrix] = {}
-        self._matrices: list[_Matrix] = []
+        matrices: dict[float, DiffusionMatrix] = {}
+        self._matrices: list[DiffusionMatrix] = []
         self._solvers: list[_Transform | _Krylov] = []
         for name, D in zip(names, diffusivities, strict=True):
             if self.transform and isinstance(D, float) and not any(key.startswith(f"{name}_".lower()) for key in given):
@@ -80,7 +77,7 @@ class KrylovDiffusion(Owner):
                 continue
             matrix = matrices.get(D) if isinstance(D, float) else None
             if matrix is None:
-                matrix = self.adopt(_Matrix(space, D))
+                matrix = self.adopt(DiffusionMatrix(space, D))
                 self._matrices.append(matrix)
                 if isinstance(D, float):
                     matrices[D] = matrix
@@ -191,93 +188,13 @@ class _Transform:
         return 1
 
 
-class _Matrix:
-    """V - dt V div(D grad) for one diffusivity, V the relative volumes: assembled once, then scaled to any dt.
-
-    The PETSc matrix stays the same object, only its values change: what a preconditioner is made of (the parts of a
-    composite, multigrid's finest level) keeps the first matrix that it is given.
-    """
-
-    def __init__(self, space: Space, diffusivity: float | Array) -> None:
-        self.space, self.diffusivity = space, diffusivity
-        #: Days that the values stand for.
-        self.dt = 0.0
-        #: Largest dt D / h^2.
-        self.diffusion_number = 0.0
-        #: Largest diffusivity.
-        self.largest = 0.0
-        self._matrix: Any = None
-        # As it was assembled, to be scaled from; a copy from the first other dt on.
-        self._assembled: Any = None
-        #: Days that it was assembled for.
-        self.assembled_dt = 0.0
-
-    def at(self, dt: float) -> Any:
-        """The matrix for dt, changed in place; collective."""
-        if self._matrix is None or dt > FARTHEST * self.assembled_dt:
-            self._assemble(dt)
-        elif dt != self.dt:
-            self._scale(dt / self.assembled_dt)
-        self.diffusion_number = dt / self.assembled_dt * self._assembled_number
-        self.dt = dt
-        return self._matrix
-
-    def state(self) -> State:
-        return {"assembled_dt": self.assembled_dt, "dt": self.dt}
-
-    def restore(self, state: State) -> None:
-        for dt in (state["assembled_dt"], state["dt"]):
-            if dt:
-                self.at(dt)
-
-    def _assemble(self, dt: float) -> None:
-        new = self.space.diffusion_matrix(self.diffusivity, dt)
-        if self._matrix is None:
-            self._matrix = new
-            of_cells = self.space.owned(np.broadcast_to(self.diffusivity, (self.space.n_local,)))
-            self.largest = self.space.comm.allreduce(float(of_cells.max()), MPI.MAX)
-        else:
-            if self._assembled is not None:
-                self._assembled.destroy()
-            self._assembled = new
-            self._scale(1.0)
-        self.assembled_dt = dt
-        self._assembled_number = self._measure()
-
-    def _scale(self, ratio: float) -> None:
-        if self._assembled is None:
-            self._assembled = self._matrix.duplicate(copy=True)
-        else:
-            self._assembled.copy(self._matrix, structure=PETSc.Mat.Structure.SAME_NONZERO_PATTERN)
-        self._matrix.scale(ratio)
-        volumes = self.space.create_vector()
-        volumes.array[:] = self.space.relative_volumes
-        volumes.scale(1.0 - ratio)
-        # Also for a ratio of 1: PETSc's copy forgets that Gauss-Seidel keeps the inverse of the diagonal.
-        self._matrix.setDiagonal(volumes, addv=PETSc.InsertMode.ADD_VALUES)
-        volumes.destroy()
-
-    def _measure(self) -> float:
-        """dt D / h^2 from the diagonal: a cell with six neighbours has 1 + 6 dt D / h^2 there."""
-        diagonal = self._matrix.getDiagonal()
-        diagonal.array[:] /= self.space.relative_volumes
-        largest = diagonal.max()[1]
-        diagonal.destroy()
-        return float((largest - 1.0) / 6.0)
-
-    def destroy(self) -> None:
-        for matrix in (self._matrix, self._assembled):
-            if matrix is not None:
-                matrix.destroy()
-
-
 class _Krylov(Owner):
     """A field's PETSc solver."""
 
     method = ""
 
     @destroyed_if_unfinished
-    def __init__(self, name: str, matrix: _Matrix, transform: CosineTransform | None) -> None:
+    def __init__(self, name: str, matrix: DiffusionMatrix, transform: CosineTransform | None) -> None:
         self.name, self.matrix, self.transform = name, matrix, transform
         self._dt = 0.0
         #: dt of multigrid's interpolation and of its coarse matrices, and of the matrix that these are made of.

@@ -1,6 +1,6 @@
 """`BoxSpace`: a uniform box of cells, split over MPI ranks by a PETSc DMDA."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -206,6 +206,18 @@ class BoxSpace(Owner):
                 piece[...] = values[start : start + piece.size].reshape(piece.shape)
                 start += piece.size
         return whole
+
+    def across_faces(self, field: Array) -> Iterator[tuple[Array, Array]]:
+        """Values of one field, shape (n_local,) with valid ghosts, on the left and the right of faces, axis by axis.
+
+        The faces are those of this rank's own cells, walls among them.
+        """
+        whole = self.grid(field)
+        inner = slice(1, -1)
+        for axis in range(3):
+            sides: list[list[slice]] = [[inner] * 3, [inner] * 3]
+            sides[0][axis], sides[1][axis] = slice(None, -1), slice(1, None)
+            yield whole[tuple(sides[0])], whole[tuple(sides[1])]
 
     # ---- operators -----------------------------------------------------------------------------------------------
 

@@ -1,5 +1,7 @@
 """Memory: what is left, what a run takes, and runs that cannot fit."""
 
+import json
+
 import pytest
 
 from carmodel.runs import footprint
@@ -30,7 +32,46 @@ def test_what_cannot_fit_is_refused_in_one_line_before_anything_is_made(carmodel
 def test_check_says_how_much_a_run_takes(carmodel, write):
     answer = carmodel("check", write(CASE), "--set", "space.cells=[100,100,100]")
     assert (answer.code, answer.err) == (0, "")
-    assert answer.out.startswith("# 1000000 cells, about 970 MB of memory in one process\n")
+    assert answer.out.startswith(
+        "# 1000000 cells, about 970 MB of memory in one process\n"
+        "# about 6.7 steps, 7 s on one core, to a factor of three; up to 33 ranks are worthwhile\n"
+        "# at most 448 MB on the disk\n"
+    )
+
+
+RUNS = {
+    "paper": ("runs/paper/3.2-no-exhaustion.toml", ["space.cells=[20,20,20]"]),
+    "outputs": ("runs/quickstart.toml", ["space.cells=[12,12,12]", "output.every=0.1"]),
+    "masked": ("runs/barrier.toml", []),
+    "strang": ("runs/quickstart.toml", ["space.cells=[16,16,16]", "integrator.kind=strang", "integrator.dt=0.05"]),
+    "published": (
+        "runs/quickstart.toml",
+        ["space.cells=[20,20,20]", "integrator.kind=strang", "integrator.diffusion=jacobi"],
+    ),
+    "mesh": ("runs/quickstart.toml", ["space.cells=[12,12,12]", "space.kind=mesh"]),
+    "coupled": (
+        "runs/quickstart.toml",
+        ["space.cells=[8,8,8]", "space.kind=mesh", "integrator.kind=coupled", "integrator.dt=0.5"],
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RUNS)
+def test_the_estimates_are_those_of_runs(name, carmodel, tmp_path):
+    """Steps and disk; seconds on a machine that does nothing else are within a factor of three."""
+    file, sets = RUNS[name]
+    overrides = [word for key in sets for word in ("--set", key)]
+    scenario = load(ROOT / file, sets)
+    assert carmodel("run", ROOT / file, "--out", tmp_path / "out", "--quiet", *overrides).code == 0
+    manifest = json.loads((tmp_path / "out/manifest.json").read_text())
+    made = manifest["steps"] + manifest["rejected_steps"]
+    assert made / 3.0 < footprint.expected_steps(scenario) < 3.0 * made
+    assert manifest["outputs"] == footprint.number_of_outputs(scenario)
+    cells = footprint.cells_of(scenario)
+    size = sum(file.stat().st_size for file in (tmp_path / "out").rglob("*") if file.is_file())
+    assert size < footprint.disk_bytes(scenario, cells) + 50_000
+    print(name, footprint.seconds(scenario, cells), manifest["wall_seconds"]["total"])
 
 
 def test_a_gmsh_mesh_is_held_to_it_before_fipy_reads_it(carmodel, write, tmp_path, monkeypatch):
