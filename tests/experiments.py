@@ -4,7 +4,7 @@ from pathlib import Path
 
 import tomli_w
 
-from carmodel.commands.run import launch
+from carmodel.commands.run import Wishes, launch
 
 NO_SWITCHING = {"mu_0": 0.0, "nu": 0.0}
 SHARES = (0.0, 0.2, 0.5)
@@ -55,5 +55,5 @@ def simulate(case: dict, out: Path) -> Path:
     out.parent.mkdir(parents=True, exist_ok=True)
     file = out.with_name(out.name + ".toml")
     file.write_text(tomli_w.dumps(case), encoding="utf-8")
-    assert launch(file, out, [], [], True) == 0
+    assert launch(file, Wishes(out, [], [], quiet=True)) == 0
     return out

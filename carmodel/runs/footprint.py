@@ -6,6 +6,7 @@ from ..scenario.scenario import Scenario
 from ..scenario.space import Box
 from ..tools.errors import InputError
 from ..tools.memory import available, in_words
+from .volumes import PLACES
 
 #: Bytes of a process that simulates next to nothing: the libraries and their compiled loops.
 PROCESS = 350e6
@@ -18,11 +19,10 @@ GRID, TETRAHEDRA, COUPLED = 4100, 7200, 7000
 #: What matrices with a diffusivity by cell, and text, add on a box.
 MASK, CSV = 360, 150
 
-#: Seconds that a cell takes in a step of one core, with `FIELDS_MEASURED` fields: docs/imex_cost.md, docs/step_cost.md,
-#: docs/coupled_cost.md and docs/performance.md, and measured likewise on meshes.
-EXPONENTIAL_STEP, ARKIMEX_STEP, JACOBI_STEP, KRYLOV_STEP = 0.7e-6, 1.9e-6, 0.5e-6, 2.5e-6
-MESH_STEP, COUPLED_STEP = 8e-6, 1e-5
-FIELDS_MEASURED = 7
+#: Seconds that a field of a cell takes in a step of one core: of docs/imex_cost.md, step_cost.md, coupled_cost.md and
+#: performance.md; measured likewise on meshes.
+EXPONENTIAL_STEP, ARKIMEX_STEP, JACOBI_STEP, KRYLOV_STEP = 1.0e-7, 2.7e-7, 0.7e-7, 3.6e-7
+MESH_STEP, COUPLED_STEP = 11e-7, 14e-7
 
 #: Seconds until a run begins, and those of a step of next to no cells.
 START, SHORTEST_STEP = 2.0, 0.0015
@@ -101,15 +101,14 @@ def seconds(scenario: Scenario, cells: int) -> float:
         cost = ARKIMEX_STEP if _has_systems(scenario) else EXPONENTIAL_STEP
     else:
         cost = JACOBI_STEP if choices.diffusion == "jacobi" else KRYLOV_STEP
-    fields = len(scenario.model.names) / FIELDS_MEASURED
-    return START + expected_steps(scenario) * (SHORTEST_STEP + cost * cells * fields)
+    return START + expected_steps(scenario) * (SHORTEST_STEP + cost * cells * len(scenario.model.names))
 
 
 def disk_bytes(scenario: Scenario, cells: int) -> float:
     """Bytes that a run leaves on the disk at most: volumes as they are without compression, tables, two checkpoints."""
     fields, outputs, formats = len(scenario.model.names), number_of_outputs(scenario), scenario.output.formats
     volumes = outputs * fields * 8.0 * cells * ("vtk" in formats)
-    volumes += outputs * (fields + 7) * CSV_NUMBER * cells * ("csv" in formats)
+    volumes += outputs * (fields + len(PLACES)) * CSV_NUMBER * cells * ("csv" in formats)
     tables = CSV_NUMBER * (5 * fields + 2) * expected_steps(scenario)
     tables += CSV_NUMBER * (fields + 2) * outputs * round(cells ** (1 / 3))
     arrays = 3 if scenario.integrator.kind == "imex" and not _has_systems(scenario) else 1

@@ -63,8 +63,8 @@ def _substeps(scenario: Scenario, peaks: Mapping[str, float]) -> Iterator[str]:
     step = 0.5 * choices.dt / choices.substeps
     if losses[f] * step <= STABLE:
         return
-    enough = int(np.ceil(0.5 * choices.dt * losses[f] / STABLE))
-    others = f"integrator.substeps = {enough} would do, or" if enough <= MOST_SUBSTEPS else "accepted:"
+    enough = np.ceil(0.5 * choices.dt * losses[f] / STABLE)
+    others = f"integrator.substeps = {enough:.0f} would do, or" if enough <= MOST_SUBSTEPS else "accepted:"
     yield (
         f"warning: integrator.substeps = {choices.substeps}: {model.names[f]} is lost at up to {losses[f]:.3g} a day, "
         f"too fast for explicit steps of {step:.3g} days; {others} reaction = 'mprk22'"

@@ -34,7 +34,7 @@ class Block:
 
     def in_order(self, values: Array) -> Array:
         """A copy of the values in the order in which they stand in the whole, shape (n,)."""
-        return np.array(values, order="C").reshape(-1)
+        return np.array(values).reshape(-1)
 
     def from_order(self, values: Array) -> Array:
         """The inverse of `in_order`, of this `shape`."""

@@ -68,7 +68,8 @@ def test_ranks_do_not_change_the_fields(write, tmp_path, diffusion, solver_of_H,
             f"integrator.diffusion={diffusion}",
             *options,
         )
-        assert answer == (0, "", ""), answer
+        assert answer.code == 0, answer
+        assert "Peclet" in answer.err or not answer.err  # where D_C is least
         assert RunDirectory(out).manifest["ranks"] == ranks
         difference = compare(out, tmp_path / "1")
         assert difference.times == [0.0, 0.5, 1.0]
@@ -121,14 +122,14 @@ BUG = """
 import sys
 from pathlib import Path
 from mpi4py import MPI
-from carmodel.commands.run import launch
+from carmodel.commands.run import Wishes, launch
 from carmodel.spaces import BoxSpace
 def broken(self, field):
     if MPI.COMM_WORLD.rank == 1:
         raise RuntimeError("a bug on one rank")
     MPI.COMM_WORLD.barrier()
 BoxSpace.exchange_field = broken
-launch(Path(sys.argv[1]), Path(sys.argv[2]), [], [], True)
+launch(Path(sys.argv[1]), Wishes(Path(sys.argv[2]), [], [], True))
 """
 
 

@@ -10,7 +10,7 @@ import pyvista
 from scipy.integrate import trapezoid
 from scipy.stats import spearmanr
 
-from carmodel.commands.run import launch
+from carmodel.commands.run import Wishes, launch
 from carmodel.model import Medium
 from carmodel.models.polyakov import FIELDS, PRESETS
 from carmodel.paper.claims import SECTIONS, ObservedRun, as_json, experiments, folder_for, judge, statements, tally
@@ -234,7 +234,7 @@ def simulate(folder: Path, section: str, names: list[str], overrides=()) -> dict
     for n, name in enumerate(names):
         file = folder / f"{n}.toml"
         file.write_text(scenarios[name].toml())
-        assert launch(file, folder / name, [], [], quiet=True) == 0
+        assert launch(file, Wishes(folder / name, [], [], quiet=True)) == 0
     return {name: ObservedRun(folder / name) for name in names}
 
 

@@ -65,8 +65,8 @@ def on_two_ranks(box, mesh, later):
     """The same runs on two ranks, all in one job."""
     files = [run.folder.with_name("run.toml") for run in (box, mesh, later)]
     script = (
-        "import sys; from pathlib import Path; from carmodel.commands.run import launch; "
-        "sys.exit(any(launch(Path(file), Path(file).with_name('two'), [], [], True) for file in sys.argv[1:]))"
+        "import sys; from pathlib import Path; from carmodel.commands.run import Wishes, launch; "
+        "sys.exit(any(launch(Path(file), Wishes(Path(file).with_name('two'), [], [], True)) for file in sys.argv[1:]))"
     )
     done = mpirun(2, ROOT / ".venv/bin/python", "-c", script, *files)
     assert done.code == 0, done.err

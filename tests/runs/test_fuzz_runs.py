@@ -23,11 +23,11 @@ KINDS = {
 @pytest.fixture(scope="module")
 def intact(tmp_path_factory):
     """Folder with a run on a box and one on a mesh."""
-    from carmodel.commands.run import launch
+    from carmodel.commands.run import Wishes, launch
 
     folder = tmp_path_factory.mktemp("runs")
     for kind, (file, *overrides) in KINDS.items():
-        assert launch(ROOT / file, folder / kind, [*SETTINGS, *overrides], [], True) == 0
+        assert launch(ROOT / file, Wishes(folder / kind, [*SETTINGS, *overrides], [], quiet=True)) == 0
     return folder
 
 

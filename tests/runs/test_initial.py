@@ -84,7 +84,8 @@ def test_shapes_are_in_the_units_of_the_preset(carmodel, write, preset):
     dose = "[[infusion]]\ntime = 0.0\nadd = { shape = 'layer', from = 0.0, to = 0.5 }\n"
     text = CASE.replace(", value = 0.5", "") + dose + f"[parameters]\npreset = '{preset}'\n"
     answer = carmodel("check", write(text))
-    assert (answer.code, answer.err) == (0, "")
+    assert answer.code == 0
+    assert "units" not in answer.err
     told = tomllib.loads(answer.out)
     shapes = [told["initial"]["tumour"], told["initial"]["cart"], told["infusion"][0]["add"]]
     assert [shape["value"] for shape in shapes] == [K_T, K_T, K_T]
@@ -106,8 +107,8 @@ def test_a_density_in_other_units_gives_one_line(carmodel, write, tmp_path):
         "warning: initial.cart: value = 0.5, the carrying capacity K_T = 2.4e+08: are both in the units of parameters."
     )
     assert answer.err.startswith(line)
-    assert answer.err.count("\n") == 1
-    assert carmodel("check", write(CASE), *table1, "--set", "initial.cart.value=1e4").err == ""
+    assert answer.err.count("units") == 1
+    assert "units" not in carmodel("check", write(CASE), *table1, "--set", "initial.cart.value=1e4").err
     image(tmp_path / "TB.vti", TB=1e8)
     for sets, warnings in (((), 0), (("--set", f"initial.TB='{tmp_path}/TB.vti'"), 1)):
         out = tmp_path / f"out{warnings}"

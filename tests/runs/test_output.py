@@ -222,7 +222,7 @@ def test_manifest_tells_what_ran(runs):
     assert manifest["t"] == 0.5
     assert manifest["grid"]["cells"] == list(ODD_CELLS)
     assert {"petsc", "petsc4py", "mpi", "numpy", "pyvista", "fipy"} <= set(manifest["versions"])
-    assert set(manifest["wall_seconds"]) == {"reaction_taxis", "diffusion", "output", "total"}
+    assert set(manifest["wall_seconds"]) == {"reaction_taxis", "diffusion", "output", "checkpoints", "total"}
     assert set(manifest["linear_iterations"]) == set(FIELDS)
     assert manifest["linear_iterations"]["H"] > 0
 
