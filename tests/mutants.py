@@ -41,11 +41,16 @@ def lives(mutant: Mutant, copy: Path) -> bool:
         raise SystemExit(f"{mutant.file}: {mutant.old!r} stands there {text.count(mutant.old)} times; accepted: once")
     file.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
     try:
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *mutant.tests]
-        environment = os.environ | {"PYTHONPATH": str(copy), "FIPY_SOLVERS": "petsc"}
-        return subprocess.run(command, cwd=copy, env=environment, capture_output=True).returncode == 0
+        return succeed(mutant.tests, copy)
     finally:
         file.write_text(text, encoding="utf-8")
+
+
+def succeed(tests: list[str], copy: Path) -> bool:
+    """Whether tests pass in the copy."""
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+    environment = os.environ | {"PYTHONPATH": str(copy), "FIPY_SOLVERS": "petsc"}
+    return subprocess.run(command, cwd=copy, env=environment, capture_output=True).returncode == 0
 
 
 def main() -> int:
@@ -56,6 +61,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="carmodel-") as folder:
         copy = Path(folder) / "copy"
         shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", ".venv", "results", "__pycache__"))
+        for tests in {" ".join(mutant.tests): mutant.tests for mutant in chosen}.values():
+            if not succeed(tests, copy):
+                raise SystemExit(f"{' '.join(tests)}: fails without any mutant")
         for n, mutant in enumerate(chosen, 1):
             alive = lives(mutant, copy)
             living += [mutant] if alive else []

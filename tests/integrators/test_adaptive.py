@@ -270,3 +270,55 @@ def test_after_a_step_that_fails_the_array_holds_the_state_before_it(box):
             integrator.step(u, 1.0)
         assert np.abs(box.owned(u) - start).max() < 1e-14
     integrator.destroy()
+
+
+def test_a_step_size_that_is_restored_chooses_the_same_steps():
+    """After rejections, undershoots and fields that were larger once."""
+
+    class Method:
+        """Errors of a method of order 4 whose error falls with time; it undershoots now and then."""
+
+        def __init__(self):
+            self.made, self.scales = [], []
+
+        def attempt(self, h):
+            self.made.append(h)
+            depth = 0.004 if len(self.made) % 5 == 2 else 0.0
+            return Attempt(h, depths(depth))
+
+        def proposed(self, made):
+            size = np.full(7, 10.0 if len(self.made) < 4 else 1e-3)
+            self.scales.append(self.size.scale.update(size, np.zeros(7), made).copy())
+            factor = 0.3 if len(self.made) % 7 == 3 else 1.4
+            return factor * made, factor > 0.9
+
+    def go_on(size, method, steps):
+        method.size = size
+        return [size.accepted(5.0, method).made for _ in range(steps)]
+
+    one, method = StepSize(RTOL, FIELDS, 0.01, 0.5), Method()
+    go_on(one, method, 12)
+    assert one.rejected["error"] > 0
+    assert one.rejected["undershoot"] > 0
+    other, again = StepSize(RTOL, FIELDS, 0.02, 0.5), Method()
+    other.restore(one.state())
+    again.made, again.scales = list(method.made), list(method.scales)
+    assert go_on(one, method, 12) == go_on(other, again, 12)
+    assert np.array_equal(method.scales, again.scales)
+    assert one.figures() == other.figures()
+
+
+def test_a_step_that_is_given_up_leaves_the_step_size_as_it_was():
+    """What is kept after a failure is the state before it."""
+
+    class Hopeless:
+        def attempt(self, h):
+            return Attempt(h, depths(0.0))
+
+        def proposed(self, made):
+            return 0.1 * made, False
+
+    size = StepSize(RTOL, FIELDS, 0.01, 0.5)
+    with pytest.raises(NumericsError, match="no step is short enough"):
+        size.accepted(1.0, Hopeless())
+    assert (size.next, size.rejected) == (0.01, {"error": 0, "undershoot": 0})

@@ -150,6 +150,18 @@ def test_what_may_be_another_on_resuming(small, carmodel, tmp_path):
 open_run = carmodel.open
 
 
+def test_a_shorter_run_leaves_nothing_of_the_longer_one(small, carmodel, tmp_path):
+    """Rows and volumes after the checkpoint are gone, though none takes their place."""
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    assert carmodel("run", small, "--out", whole, "--quiet").code == 0
+    killed_after(whole, files(whole)[0], out)
+    assert carmodel("run", small, "--out", out, "--quiet", "--resume", "--set", "time.end=0.5").code == 0
+    run = open_run(out)
+    assert run.series["t"].tolist() == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4, 0.5])
+    assert run.line["t"].values.tolist() == run.fields["t"].values.tolist() == pytest.approx([0.0, 0.2, 0.4, 0.5])
+    assert len(list((out / "fields").iterdir())) == 4
+
+
 def test_a_folder_in_use_or_of_another_run_is_refused(small, carmodel, tmp_path):
     from carmodel.tools.locks import hold
 
