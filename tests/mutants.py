@@ -61,6 +61,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="carmodel-") as folder:
         copy = Path(folder) / "copy"
         shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", ".venv", "results", "__pycache__"))
+        (copy / ".venv").symlink_to(ROOT / ".venv")  # whose commands take the copy's code, by PYTHONPATH
         for tests in {" ".join(mutant.tests): mutant.tests for mutant in chosen}.values():
             if not succeed(tests, copy):
                 raise SystemExit(f"{' '.join(tests)}: fails without any mutant")

@@ -152,14 +152,17 @@ open_run = carmodel.open
 
 def test_a_shorter_run_leaves_nothing_of_the_longer_one(small, carmodel, tmp_path):
     """Rows and volumes after the checkpoint are gone, though none takes their place."""
-    whole, out = tmp_path / "whole", tmp_path / "out"
-    assert carmodel("run", small, "--out", whole, "--quiet").code == 0
+    whole, out, often = tmp_path / "whole", tmp_path / "out", ("--quiet", "--set", "output.every=0.1")
+    assert carmodel("run", small, "--out", whole, *often, "--set", "time.end=0.9").code == 0
     killed_after(whole, files(whole)[0], out)
-    assert carmodel("run", small, "--out", out, "--quiet", "--resume", "--set", "time.end=0.5").code == 0
+    for name in ("t00008.vti.new", "t00009_1.vti"):
+        (out / "fields" / name).touch()
+    assert carmodel("run", small, "--out", out, *often, "--resume", "--set", "time.end=0.75").code == 0
     run = open_run(out)
-    assert run.series["t"].tolist() == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4, 0.5])
-    assert run.line["t"].values.tolist() == run.fields["t"].values.tolist() == pytest.approx([0.0, 0.2, 0.4, 0.5])
-    assert len(list((out / "fields").iterdir())) == 4
+    times = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75]
+    assert run.series["t"].tolist() == pytest.approx(times)
+    assert run.line["t"].values.tolist() == run.fields["t"].values.tolist() == pytest.approx(times)
+    assert sorted(path.name for path in (out / "fields").iterdir()) == [f"t{n:05d}.vti" for n in range(9)]
 
 
 def test_a_folder_in_use_or_of_another_run_is_refused(small, carmodel, tmp_path):
