@@ -10,13 +10,16 @@ import time
 
 import numpy as np
 import pytest
+from mpi4py import MPI
 
 from carmodel import results
 from carmodel.results import RunDirectory
 from carmodel.runs.output import manifest as manifest_module
 from carmodel.runs.output.table import TableFile
+from carmodel.runs.statefile import StateFile
 from carmodel.tools.errors import InputError
 from tests.conftest import ROOT, mpirun
+from tests.runs.resumable import differences
 
 CARMODEL = ROOT / ".venv/bin/carmodel"
 CASE = """
@@ -83,6 +86,26 @@ def test_on_two_ranks_too(write, disk):
     run = RunDirectory(out)
     assert run.manifest["status"].startswith("failed: ")
     assert run.series["t"][-1] > 0.0
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_checkpoints_outlive_a_full_disk(ranks, write, disk, tmp_path):
+    """Those that are there are whole; with room again the run goes on as if there had been enough."""
+    case, whole = write(CASE), tmp_path / "whole"
+    often = ("--quiet", "--set", "time.end=2.0", "--set", "output.checkpoint_every=0.06")
+    assert mpirun(ranks, CARMODEL, "run", case, "--out", whole, *often).code == 0
+    for kilobytes in (360, 420, 500) if ranks == 1 else (500,):
+        folder = disk(kilobytes)
+        out = folder / "out"
+        answer = mpirun(ranks, CARMODEL, "run", case, "--out", out, *often)
+        assert answer.code == 3, answer
+        assert list(out.glob("checkpoints/*.h5"))
+        for path in out.glob("checkpoints/*.h5"):
+            StateFile(path, MPI.COMM_SELF)  # raises where it is not whole
+        subprocess.run(["mount", "-o", "remount,size=20m", folder], check=True)
+        answer = mpirun(ranks, CARMODEL, "run", case, "--out", out, *often, "--resume")
+        assert (answer.code, answer.err) == (0, "")
+        assert differences(whole, out) == []
 
 
 def test_of_a_row_that_does_not_fit_nothing_is_left(tmp_path, monkeypatch):
