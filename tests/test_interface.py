@@ -227,8 +227,9 @@ def test_runs_in_another_thread():
     assert found[0].status == "finished"
 
 
-def test_density_and_clamping_are_warnings():
-    case = carmodel.case(**SMALL, initial={"cart": {"shape": "layer", "from": 0.0, "to": 0.3, "value": 1e6}})
+def test_a_density_in_other_units_is_a_warning():
+    short = SMALL | {"time": {"end": 1e-6}, "output": {"every": 0}}
+    case = carmodel.case(**short, initial={"cart": {"shape": "layer", "from": 0.0, "to": 0.3, "value": 1e6}})
     with pytest.warns(UserWarning, match="cart"):
         carmodel.simulate(case)
 
