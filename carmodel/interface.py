@@ -86,6 +86,8 @@ def simulate(
         raise InputError(f"simulate: {type(case).__name__}; accepted: what carmodel.case gives")
     if not all(isinstance(observer, Observer) or callable(observer) for observer in observers):
         raise InputError("simulate: an observer is none; accepted: carmodel.Observer, or a function of the run")
+    if resume and out is None:
+        raise InputError("simulate: resume = True; accepted with out, the run directory to go on in")
     from mpi4py import MPI
 
     from .runs.assembly import Assembly

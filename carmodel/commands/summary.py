@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..results import RunDirectory
-from ..runs.directory import LINE, SERIES, VOLUMES
+from ..runs.directory import CHECKPOINTS, LINE, SERIES, VOLUMES, checkpoint_files
 from ..runs.volumes import saved_files
 from ..scenario.units import integral_unit
 from ..tools.messages import one_line
@@ -45,6 +45,9 @@ def summary(run: RunDirectory) -> str:
     if os.path.isfile(index := run.folder / VOLUMES):
         times = saved_files(index)[0]
         rows.append(("ParaView", f"open {index}: {len(times)} volumes" + (f" to day {times[-1]:g}" if times else "")))
+    kept = checkpoint_files(run.folder / CHECKPOINTS)
+    if kept and not run.status.startswith(("finished", "running")):
+        rows.append(("checkpoint", f"{kept[0].name}: carmodel run FILE --out {run.folder} --resume goes on from there"))
     rows += [("cut off", text) for text in run.cut_off]
     rows.append(("tables", ", ".join(str(run.folder / name) for name in (SERIES, LINE))))
     return "\n".join(one_line(f"{name:>16}  {text}") for name, text in rows)

@@ -1,6 +1,6 @@
 """Checkpoints of a run: when they are written, which are kept, and which of them a run goes on from."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from math import inf
 from pathlib import Path
@@ -15,7 +15,7 @@ from ..scenario.scenario import Scenario
 from ..spaces.layout import State
 from ..tools.ranks import say
 from ..tools.walltime import left
-from .directory import CHECKPOINTS, change
+from .directory import CHECKPOINTS, change, checkpoint_files
 from .simulation import GO_ON, SAVE, SIGNAL, TIME_IS_UP, Guard, Observer, Simulation
 from .statefile import DamagedError, StateFile, write
 
@@ -23,7 +23,7 @@ from .statefile import DamagedError, StateFile, write
 KEPT = 2
 
 #: Seconds that a run which stops in time leaves unused, beside those that its last steps and files may take.
-RESERVE = 3.0
+RESERVE = 5.0
 
 #: How many times as long as before the last step and the last checkpoint may take.
 CAUTION = 1.5
@@ -110,7 +110,7 @@ class Checkpoints(Guard):
         comm.barrier()
         write(self._folder / f"step_{state['steps']:08d}.h5", whole, comm)
         if comm.rank == 0:
-            for old in list(files(self._folder))[KEPT:]:
+            for old in checkpoint_files(self._folder)[KEPT:]:
                 with suppress(OSError):
                     old.unlink()
         self._t, self._written = state["t"], perf_counter()
@@ -122,18 +122,12 @@ def _intervals(t: float, every: float) -> int:
     return int(t / every * (1.0 + 1e-12))
 
 
-def files(folder: Path) -> Iterator[Path]:
-    """The checkpoints of a folder, the newest first."""
-    with suppress(OSError):
-        yield from sorted(folder.glob("step_????????.h5"), reverse=True)
-
-
 def newest(out: Path, scenario: Scenario, comm: MPI.Intracomm, tell: Callable[[str], Any] = say) -> StateFile | None:
     """The newest whole checkpoint in a run directory that a scenario can go on from; collective.
 
     `tell`: told on rank 0, in one line, of each that cannot be used.  None where there is none.
     """
-    for path in comm.bcast(list(files(out / CHECKPOINTS)) if comm.rank == 0 else None):
+    for path in comm.bcast(checkpoint_files(out / CHECKPOINTS) if comm.rank == 0 else None):
         try:
             found = StateFile(path, comm)
         except DamagedError as error:

@@ -117,6 +117,14 @@ def renew_run_file(out: Path, lock: int | None, scenario: Scenario) -> int | Non
     return held
 
 
+def checkpoint_files(folder: Path) -> list[Path]:
+    """The checkpoints in a folder, the newest first."""
+    try:
+        return sorted(folder.glob("step_????????.h5"), reverse=True)
+    except OSError:
+        return []
+
+
 def clear(out: Path) -> None:
     """Remove what a run has written, and nothing else.  Raises OSError."""
     for name in OUTPUTS:

@@ -68,6 +68,10 @@ def test_the_command_goes_on_and_says_so(small, carmodel, tmp_path):
     assert [path.name for path in files(whole)] == ["step_00000004.h5", "step_00000005.h5"]  # the two latest
     killed_after(whole, files(whole)[0], out)
     (out / "fields/t00003.vti.new").write_text("half of a file")
+    told = carmodel("info", out).out
+    assert "killed: " in told
+    assert f"step_00000004.h5: carmodel run FILE --out {out} --resume goes on from there" in told
+    assert "--resume" not in carmodel("info", whole).out
     answer = carmodel("run", small, "--out", out, "--quiet", "--resume")
     assert (answer.code, answer.err) == (0, "")
     assert differences(whole, out) == []
