@@ -317,7 +317,10 @@ class MeshSpace(Owner):
             return np.asarray(self.mesh._globalNonOverlappingCellIDs, dtype=np.int64)
         along = np.array(DIRECTION) @ ((np.stack(self.centres) - self.low[:, None]) / (self.high - self.low)[:, None])
         order = np.sort(along)
-        return sum(np.searchsorted(self.comm.bcast(order, rank), along) for rank in range(self.comm.size))
+        before = np.zeros(self.n_owned, dtype=np.int64)
+        for rank in range(self.comm.size):
+            before += np.searchsorted(self.comm.bcast(order, rank), along)
+        return before
 
     def _inner_faces(self) -> None:
         """Face lists for the taxis flux: inner faces that touch a cell of this rank's own."""
