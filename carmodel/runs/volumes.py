@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from ..tools.csvfile import read_columns, read_first
 from ..tools.errors import InputError
@@ -20,6 +21,9 @@ from ..tools.vtkreader import read_vtk
 from ..tools.xmltree import parse
 
 Array = NDArray[np.float64]
+
+#: Centres of cells so close, in sizes of the mesh, are those of one cell.
+NEAR = 1e-6
 
 #: Columns of the published format beside the fields: time, indices and coordinates.
 PLACES = tuple("tijkxyz")
@@ -132,7 +136,15 @@ def vtk_volumes(index: Path) -> Volumes:
     def read(n: int) -> Array:
         found = dataset(n)
         fields = np.stack([np.asarray(found.cell_data[name]) for name in names()])
-        return fields.reshape(len(fields), *reversed(_counts(found))) if hasattr(found, "dimensions") else fields
+        if hasattr(found, "dimensions"):
+            return fields.reshape(len(fields), *reversed(_counts(found)))
+        return fields[:, _places(centres(), _centres(found), files[n])]
+
+    files = saved_files(index)[1]
+
+    @cache
+    def centres() -> Array:
+        return _centres(dataset(0))
 
     @cache
     def names() -> tuple[str, ...]:
@@ -147,9 +159,27 @@ def vtk_volumes(index: Path) -> Volumes:
         volumes = np.asarray(found.compute_cell_sizes(length=False, area=False).cell_data["Volume"])
         if not (np.isfinite(volumes).all() and volumes.min() > 0.0):
             raise InputError(f"{index}: has cells without a volume; accepted: what a run writes")
-        return MeshCells(np.asarray(found.cell_centers().points), volumes, low, high)
+        return MeshCells(centres(), volumes, low, high)
 
     return Volumes(times, read, cells, names)
+
+
+def _centres(mesh: Any) -> Array:
+    """Centres of a mesh's cells, shape (cells, 3)."""
+    return np.asarray(mesh.cell_centers().points)
+
+
+def _places(first: Array, centres: Array, file: Path) -> NDArray[np.int64]:
+    """Where the cells of the first volume stand in another one: on other ranks a run has gone on in another order.
+
+    Raises InputError where they are other cells.
+    """
+    if np.array_equal(first, centres):
+        return np.arange(len(first))
+    distances, places = cKDTree(centres).query(first)
+    if distances.max() > NEAR * np.ptp(first, axis=0).max() or len(np.unique(places)) < len(places):
+        raise InputError(f"{file}: has other cells than the first volume; accepted: the same ones, in any order")
+    return np.asarray(places)
 
 
 def csv_files(folder: Path) -> list[Path]:

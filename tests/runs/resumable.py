@@ -30,7 +30,7 @@ CASES = [
 
 def case(way, kind, folder, **output):
     """Infusions, one in the middle of a step; parameters that change, so much that multigrid comes in."""
-    box = {"cells": [7, 6, 5]}
+    box = {"cells": [7, 5, 6]}  # of which FiPy makes three slabs
     space = {"box": box, "masked": box, "grid": {"kind": "mesh", **box}, "gmsh": {"kind": "mesh", "mesh": str(CUBE)}}
     return carmodel.case(
         space=space[kind],
@@ -52,7 +52,7 @@ def case(way, kind, folder, **output):
 
 def _mask(folder: Path):
     """A diffusivity by cell, on the cells of the box."""
-    image = pyvista.ImageData(dimensions=(8, 7, 6), spacing=(1 / 7, 1 / 6, 1 / 5))
+    image = pyvista.ImageData(dimensions=(8, 6, 7), spacing=(1 / 7, 1 / 5, 1 / 6))
     image.cell_data["D_C"] = np.where(np.sin(7 * image.cell_centers().points[:, 0]) > 0, 0.02, 0.005)
     image.save(folder / "mask.vti")
     return {"mask": str(folder / "mask.vti"), "array": "D_C"}

@@ -6,9 +6,11 @@ import zipfile
 
 import numpy as np
 import pytest
+import pyvista
 
 from carmodel.models.polyakov import FIELDS
 from carmodel.results import open_volumes
+from carmodel.runs.volumes import vtk_volumes
 from carmodel.tools.csvfile import read_columns
 from carmodel.tools.errors import InputError
 from carmodel.tools.npzfile import read_arrays
@@ -129,3 +131,29 @@ def test_names_that_no_file_can_have_are_told(carmodel):
         for command in (("info", name), ("compare", name, "x"), ("check", name), ("compare", "x", name)):
             answer = carmodel(*command)
             assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1), answer
+
+
+def test_cells_of_a_mesh_may_come_in_another_order_each_time(tmp_path):
+    """As after a run has gone on with another number of ranks."""
+    rng = np.random.default_rng(3)
+    mesh = pyvista.ImageData(dimensions=(4, 3, 3)).cast_to_unstructured_grid()
+    values = rng.random((2, mesh.n_cells))
+    order = rng.permutation(mesh.n_cells)
+    names = []
+    for n, places in enumerate((np.arange(mesh.n_cells), order)):
+        corners = np.asarray(mesh.cell_connectivity).reshape(-1, 8)[places]
+        part = pyvista.UnstructuredGrid({pyvista.CellType.VOXEL: corners}, mesh.points)
+        part.cell_data["C"] = values[n][places]
+        names.append(f"{n}.vtu")
+        part.save(tmp_path / names[-1])
+    entries = "".join(f'<DataSet timestep="{n}" file="{name}"/>' for n, name in enumerate(names))
+    index = tmp_path / "fields.pvd"
+    index.write_text(f'<VTKFile type="Collection"><Collection>{entries}</Collection></VTKFile>')
+    volumes = vtk_volumes(index)
+    assert (volumes.read(0)[0] == values[0]).all()
+    assert (volumes.read(1)[0] == values[1]).all()
+    mesh.points[:] += 0.1
+    mesh.cell_data["C"] = values[1]
+    mesh.save(tmp_path / "1.vtu")
+    with pytest.raises(InputError, match="has other cells than the first volume"):
+        vtk_volumes(index).read(1)
