@@ -60,7 +60,8 @@ filter='s/\x00//g # Open MPI 5 ends one of them with a NUL
     N
     b rest
 }
-# Open MPI 5 meets the closed pipe of a process that has just ended.
+# Open MPI 5 meets the closed pipe of a process that has just ended, or cannot reach it any more.
+/PMIX ERROR: PMIX_ERR_UNREACH in file / d
 /^\[warn\] Epoll [A-Z]+\([0-9]+\) on fd [0-9]+ failed|PRTE ERROR: .* contact information is unknown in file .*iof/ d
 /more process(es)? ha(s|ve) sent help message help-mpi-api|orte_base_help_aggregate/ d
 # Open MPI 4 stumbles over the paragraph about MPI_Abort.

@@ -389,7 +389,7 @@ def test_an_intervention_is_the_start_of_a_new_run():
 
 
 @pytest.mark.parametrize(
-    "grid", ["exponential", "mask", *(pytest.param(grid, marks=pytest.mark.slow) for grid in ("box", "mesh"))]
+    "grid", ["mask", *(pytest.param(grid, marks=pytest.mark.slow) for grid in ("exponential", "box", "mesh"))]
 )
 def test_ranks_do_not_change_the_fields(write, tmp_path, grid):
     text = CASE

@@ -43,7 +43,7 @@ def largest_error(cells) -> float:
     return float(np.abs(errors).max())
 
 
-@pytest.mark.parametrize("ranks", [1, 3, 4, 8])
+@pytest.mark.parametrize("ranks", [1, 3, 4, pytest.param(8, marks=pytest.mark.slow)])
 def test_functions_of_the_laplacian_are_exact_on_any_number_of_ranks(ranks):
     answer = mpirun(ranks, sys.executable, "-c", PROGRAM)
     assert answer.code == 0, answer.err
