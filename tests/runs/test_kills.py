@@ -49,16 +49,17 @@ def kill(job):
     for pid in ranks_of(job):
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    job.communicate(timeout=60)
+    try:
+        job.communicate(timeout=20)
+    except subprocess.TimeoutExpired:  # Open MPI 4's mpirun may wait for itself when all its processes end at once
+        job.kill()
+        job.communicate(timeout=20)
 
 
-@pytest.mark.parametrize(("way", "kind"), CASES, ids=["-".join(one) for one in CASES])
-def test_a_job_killed_at_any_moment_is_resumed_to_the_digit(way, kind, tmp_path, fuzz_count):
-    file, whole = run_file(way, kind, tmp_path), tmp_path / "whole"
-    resumed(file, whole)
-    draw, hit = random.Random(f"{way} {kind}"), 0
-    for n in range(fuzz_count(KILLS)):
-        out = tmp_path / "out"
+def killed_at_any_moment(file, out, draw):
+    """What a job leaves that is killed up to a second after its tables were begun; one that was over is run again."""
+    was_over = True
+    while was_over:
         shutil.rmtree(out, ignore_errors=True)
         began = monotonic()
         job = start_mpirun(RANKS, "carmodel", "run", file, "--out", out, "--quiet")
@@ -66,8 +67,17 @@ def test_a_job_killed_at_any_moment_is_resumed_to_the_digit(way, kind, tmp_path,
             sleep(0.01)
             assert monotonic() - began < 60
         sleep(draw.uniform(0.0, 1.0))
-        hit += job.poll() is None
+        was_over = job.poll() is not None
         kill(job)
+
+
+@pytest.mark.parametrize(("way", "kind"), CASES, ids=["-".join(one) for one in CASES])
+def test_a_job_killed_at_any_moment_is_resumed_to_the_digit(way, kind, tmp_path, fuzz_count):
+    file, whole, out = run_file(way, kind, tmp_path), tmp_path / "whole", tmp_path / "out"
+    resumed(file, whole)
+    draw = random.Random(f"{way} {kind}")
+    for n in range(fuzz_count(KILLS)):
+        killed_at_any_moment(file, out, draw)
         stopped = tmp_path / "stopped"
         shutil.rmtree(stopped, ignore_errors=True)
         shutil.copytree(out, stopped)
@@ -78,7 +88,6 @@ def test_a_job_killed_at_any_moment_is_resumed_to_the_digit(way, kind, tmp_path,
                 shutil.copytree(stopped, out)
                 found = compare(resumed(file, out, ranks), whole)
                 assert np.max([found.relative_l2, found.relative_max]) < 1e-10
-    assert hit > 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
