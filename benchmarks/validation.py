@@ -87,6 +87,11 @@ def coarsened(u: np.ndarray, n: int) -> np.ndarray:
     return u.reshape(len(FIELDS), n // 2, 2, n // 2, 2, n // 2, 2).mean(axis=(2, 4, 6)).reshape(len(FIELDS), -1)
 
 
+def with_section(document: str, heading: str, section: str) -> str:
+    """A document whose last section, from this heading on, is another."""
+    return document.partition(heading)[0].rstrip() + "\n\n" + section
+
+
 def main() -> None:
     """Print the table, and renew the document if asked."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -118,7 +123,9 @@ def main() -> None:
             f"its shortest step, dt = {COUPLED_STEPS[-1]}.  The limits are extrapolated to dt = 0 by each scheme's own "
             "order from its runs; the last lines say how far the cells' size still matters.\n\n"
         )
-        (ROOT / "docs/validation.md").write_text(text + table + "\n", encoding="utf-8")
+        document = ROOT / "docs/validation.md"
+        _, heading, tetrahedra = document.read_text(encoding="utf-8").partition("## Tetrahedra")
+        document.write_text(f"{text}{table}\n\n{heading}{tetrahedra}".rstrip() + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

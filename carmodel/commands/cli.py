@@ -126,6 +126,7 @@ def check(file: RunFile, overrides: Overrides = None, models: Models = None) -> 
     from ..runs.images import check_files
     from ..runs.initial import density_warning
     from ..runs.oddities import initial_peaks, odd_values
+    from ..runs.picture import described_domain, draw
     from ..scenario.sweep import axes_and_runs
 
     axes, runs = axes_and_runs(file, overrides or [])
@@ -134,15 +135,19 @@ def check(file: RunFile, overrides: Overrides = None, models: Models = None) -> 
         try:
             check_fits(scenario, cells_of(scenario))
             check_files(scenario)
+            described = described_domain(scenario.space)
         except InputError as error:
             raise InputError(f"{file}: sweep: {name}: {error}" if axes else f"{file}: {error}") from None
-        for warning in (density_warning(scenario), *odd_values(scenario, initial_peaks(scenario))):
+        odd = (density_warning(scenario), *odd_values(scenario, initial_peaks(scenario)), *described.warnings)
+        for warning in odd:
             if warning:
                 warnings[warning] = None
     for warning in warnings:  # alike in many runs of a sweep
         print(warning, file=sys.stderr)
     if not axes:
-        print(estimates(scenario) + scenario.toml(), end="")
+        print(estimates(scenario) + described.text + scenario.toml(), end="")
+        if described.tissue:
+            print(f"# picture of the domain: {draw(described.tissue, file)}")
         return
     for key, labels in axes.items():
         print(printable(f"{key}: {', '.join(labels)}"))

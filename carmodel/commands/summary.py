@@ -13,6 +13,7 @@ from ..results import RunDirectory
 from ..runs.directory import CHECKPOINTS, LINE, SERIES, VOLUMES, checkpoint_files
 from ..runs.volumes import saved_files
 from ..scenario.units import integral_unit
+from ..tools.errors import InputError
 from ..tools.messages import one_line
 
 Array = NDArray[np.float64]
@@ -56,7 +57,8 @@ def summary(run: RunDirectory) -> str:
 def table(runs: Mapping[str, RunDirectory], made: Collection[str]) -> Table:
     """Results of the runs of a sweep, one a row, for rich's console.
 
-    `made`: names of those that were made now.  Raises InputError when a run's files cannot be read.
+    `made`: names of those that were made now.  Of a run that was killed before it wrote its first row there are no
+    figures.  Raises InputError when another run's files cannot be read.
     """
     rows = Table(box=SIMPLE, show_edge=False)
     rows.add_column("run", overflow="fold")
@@ -64,19 +66,28 @@ def table(runs: Mapping[str, RunDirectory], made: Collection[str]) -> Table:
     for name in ("days", "tumour burden at the end", "change", "antigen-negative", "seconds"):
         rows.add_column(name, justify="right")
     for name, run in runs.items():
-        manifest, series = run.manifest, run.series
-        burden = _burden(run, series)
         status = run.status if run.status != "finished" else "made" if name in made else "was there"
-        rows.add_row(
-            Text(one_line(name)),
-            Text(one_line(status)),
-            f"{series['t'][-1]:g}",
-            f"{burden[-1]:.4g} {integral_unit(run.units[run.tumour[0]])}" if run.tumour else "none",
-            _change(burden) if run.tumour else "none",
-            _share(run, series, -1),
-            f"{manifest['wall_seconds']['total']:.1f}",
-        )
+        try:
+            figures = _figures(run)
+        except InputError:
+            if run.status == "finished":
+                raise
+            figures = []
+        rows.add_row(Text(one_line(name)), Text(one_line(status)), *figures)
     return rows
+
+
+def _figures(run: RunDirectory) -> list[str]:
+    """Columns of the table from the days on."""
+    series = run.series
+    burden = _burden(run, series)
+    return [
+        f"{series['t'][-1]:g}",
+        f"{burden[-1]:.4g} {integral_unit(run.units[run.tumour[0]])}" if run.tumour else "none",
+        _change(burden) if run.tumour else "none",
+        _share(run, series, -1),
+        f"{run.manifest['wall_seconds']['total']:.1f}",
+    ]
 
 
 def _burden(run: RunDirectory, series: dict[str, Array]) -> Array:

@@ -82,7 +82,9 @@ class _HeunStep:
 
 class _PatankarStep:
     def __init__(self, space: Space, substeps: int) -> None:
-        self.substeps, self._runs = substeps, space.runs
+        self.space, self.substeps, self._runs = space, substeps, space.runs
 
     def advance(self, u: Array, duration: float, medium: Medium, _clamped: Array) -> None:
         patankar.advance(u, *self._runs, duration / self.substeps, self.substeps, medium.parameters)
+        if self.space.outside is not None:
+            self.space.owned(u)[:, self.space.outside] = 0.0

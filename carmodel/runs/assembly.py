@@ -22,10 +22,11 @@ from ..tools.ranks import together
 from .dosing import Schedule
 from .footprint import cells_of, check_fits
 from .initial import density_warning, diffusivity_by_cell, initial_state
-from .oddities import odd_values
+from .oddities import clipped_faces, odd_values
 from .plan import Plan
 from .simulation import Guard, Observer, Simulation
 from .statefile import StateFile, Stored
+from .tissue import cut_box, diffusivity_of_regions
 
 Array = NDArray[np.float64]
 
@@ -61,10 +62,13 @@ class Assembly(Owner):
             if saved is not None:
                 self._go_on(saved)
                 return
-            masks = scenario.parameters.masks
+            masks, regions = scenario.parameters.masks, scenario.parameters.by_region
             by_cell = together(
                 comm, lambda: {name: diffusivity_by_cell(name, mask, space) for name, mask in masks.items()}
             )
+            for name, given in regions.items():
+                usual = getattr(scenario.parameters.values, name)
+                by_cell[name] = diffusivity_of_regions(given.by_region, usual, space)
             u = self.u = together(comm, lambda: initial_state(scenario.initial, space))
             for D in by_cell.values():
                 space.exchange_field(D)
@@ -73,7 +77,8 @@ class Assembly(Owner):
             self.schedule = self._schedule(u, medium)
         of_files = {field: largest[field] for field in scenario.initial.files}
         if comm.rank == 0:
-            for warning in (density_warning(scenario, of_files), *odd_values(scenario, largest)):
+            odd = (density_warning(scenario, of_files), *odd_values(scenario, largest), clipped_faces(space))
+            for warning in odd:
                 if warning:
                     warn(warning)
         self.integrator = self.adopt(make_integrator(scenario.integrator, space, medium))
@@ -139,6 +144,8 @@ def make_space(scenario: Scenario, comm: MPI.Intracomm) -> Space:
     grid = scenario.space
     if grid.cells:
         _check_memory(scenario, cells_of(scenario), comm)
+    if isinstance(grid, Box) and grid.domain:
+        return cut_box(grid, comm)
     if isinstance(grid, Box):
         return BoxSpace(grid.cells, grid.lengths, grid.nodes_on_boundary, comm)
     if MPI.Comm.Compare(comm, MPI.COMM_WORLD) not in (MPI.IDENT, MPI.CONGRUENT):
@@ -172,7 +179,9 @@ def make_integrator(choices: IntegratorChoices, space: Space, medium: Medium) ->
         assert isinstance(space, MeshSpace)  # the scenario's validation has seen to it
         return Coupled(space, medium, taxis=choices.taxis, scheme=choices.scheme)
     if choices.kind == "imex":
-        if isinstance(space, BoxSpace) and not medium.by_cell and _exponential_is_wanted(choices, medium.model.names):
+        is_box = isinstance(space, BoxSpace) and space.outside is None
+        if is_box and not medium.by_cell and _exponential_is_wanted(choices, medium.model.names):
+            assert isinstance(space, BoxSpace)
             return Exponential(space, medium, taxis=choices.taxis, rtol=choices.rtol, dt=choices.dt)
         return Imex(space, medium, taxis=choices.taxis, rtol=choices.rtol, dt=choices.dt)
     reactions = (Patankar if choices.reaction == "mprk22" else Heun)(choices.substeps)

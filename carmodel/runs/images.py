@@ -16,6 +16,7 @@ from ..spaces import BoxSpace, Space
 from ..spaces.meshfile import ACCEPTED, read_mesh_file
 from ..tools.errors import InputError
 from ..tools.vtkreader import read_vtk
+from .tissue import Tissue
 
 Array = NDArray[np.float64]
 
@@ -130,9 +131,15 @@ def check_files(scenario: Scenario) -> None:
             raise InputError(f"space.mesh = '{mesh}': {error}; accepted: {ACCEPTED}") from None
     images = list(initial_images(scenario.initial).values())
     images += [mask_image(name, mask) for name, mask in scenario.parameters.masks.items()]
+    walls = []
+    if isinstance(scenario.space, Box):
+        walls = scenario.space.walls
+        if scenario.space.domain:
+            origin = Tissue(scenario.space).origin
+            walls = [(low, low + length) for low, length in zip(origin, scenario.space.lengths, strict=True)]
     for image in images:
         if isinstance(scenario.space, Box):
-            image.read_for_box(scenario.space.cells, scenario.space.walls)
+            image.read_for_box(scenario.space.cells, walls)
         else:
             image.read()
 

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from ..scenario.fields import Initial
 from ..scenario.parameters import Mask
 from ..scenario.scenario import Scenario
-from ..scenario.shapes import Ball, Disk, InitialMultiple, Layer, Slab
+from ..scenario.shapes import Ball, Disk, InitialMultiple, Layer, Region, Slab
 from ..spaces import BoxSpace, Space
+from ..spaces.cutbox import CutBoxSpace
 from ..tools.errors import InputError
 from .images import initial_images, mask_image
 
@@ -21,9 +22,18 @@ Array = NDArray[np.float64]
 USUAL = (1e-6, 100.0)
 
 
-def profile(shape: Ball | Disk | Layer, space: Space) -> Array:
-    """A shape's values on this rank's own cells: `value` inside, smoothed over `edge` at its surfaces."""
-    return np.ones(space.owned_shape) * profile_at(shape, space.centres, space.middle)
+def profile(shape: Ball | Disk | Layer | Region, space: Space) -> Array:
+    """A shape's values on this rank's own cells: `value` inside, smoothed over `edge` at its surfaces.
+
+    Of a region, `value` times the share of the cell that it has.
+    """
+    if isinstance(shape, Region):
+        assert isinstance(space, CutBoxSpace)  # the scenario's validation has seen to it
+        return float(shape.value) * space.regions(shape.region, shape.reach)
+    values = np.ones(space.owned_shape) * profile_at(shape, space.centres, space.middle)
+    if space.outside is not None:
+        values[space.outside] = 0.0
+    return values
 
 
 def profile_at(shape: Ball | Disk | Layer, x: Sequence[Any], middle: Sequence[float]) -> Array:
@@ -75,11 +85,11 @@ def reaches(shape: Ball | Disk | Layer, space: Space) -> bool:
     return float(space.sum_min_max(field)[2][0]) >= 0.5 * largest
 
 
-def check_covers(shape: Ball | Disk | Layer, space: Space, what: str, or_else: str = "") -> None:
+def check_covers(shape: Ball | Disk | Layer | Region, space: Space, what: str, or_else: str = "") -> None:
     """Raise InputError, which starts with `what`, where a shape puts nothing into any cell; collective."""
     if integral(profile(shape, space), space) == 0.0:
         raise InputError(f"{what}: the shape covers no cell's centre; accepted: one that covers some{or_else}")
-    if not reaches(shape, space):
+    if not isinstance(shape, Region) and not reaches(shape, space):
         raise InputError(f"{what}: the shape is outside, its edge alone reaches in; accepted: one inside{or_else}")
 
 
@@ -114,6 +124,8 @@ def initial_state(initial: Initial, space: Space) -> Array:
             space.owned(u[model.place(name)])[...] = share * whole
     for name, image in initial_images(initial).items():
         space.owned(u[model.place(name)])[...] = image.own_values(space)
+    if space.outside is not None:
+        space.owned(u)[:, space.outside] = 0.0
     return u
 
 

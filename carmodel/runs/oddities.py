@@ -6,6 +6,7 @@ import numpy as np
 
 from ..scenario.scenario import Scenario
 from ..scenario.shapes import InitialMultiple
+from ..spaces import BoxSpace, Space
 from ..tuples import balance, slow
 
 #: A diffusivity may be so many times a table's single value without a warning.
@@ -34,6 +35,17 @@ def odd_values(scenario: Scenario, peaks: Mapping[str, float]) -> Iterator[str]:
     """A line for each; `peaks` are largest values of the fields at the start, by name."""
     yield from _diffusivities(scenario)
     yield from _substeps(scenario, peaks)
+
+
+def clipped_faces(space: Space) -> str:
+    """A line where the fluxes through some faces of a mesh are wrong; "" where none are."""
+    points = None if isinstance(space, BoxSpace) else space.points
+    if not points or not points.clipped:
+        return ""
+    return (
+        f"warning: space.mesh: {points.clipped:.2g} of the faces lie between tetrahedra whose circumcentres are in the "
+        "wrong order: fluxes through them do not converge"
+    )
 
 
 def _diffusivities(scenario: Scenario) -> Iterator[str]:

@@ -374,4 +374,4 @@ class Simulation:
         self.space.comm.Allreduce(self.integrator.clamped, clamped, MPI.SUM)
         volume = self.space.cell_volume
         self.seconds["output"] += perf_counter() - start
-        return Totals(sums * volume, sums / self.space.n_cells, least, largest, clamped * volume)
+        return Totals(sums * volume, sums / self.space.whole, least, largest, clamped * volume)

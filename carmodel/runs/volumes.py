@@ -29,6 +29,9 @@ NEAR = 1e-6
 PLACES = tuple("tijkxyz")
 Found = TypeVar("Found")
 
+#: VTK's array of cells that are not shown, and its value for them: those outside of a domain.
+HIDDEN, HIDDEN_CELL = "vtkGhostType", 32
+
 
 @dataclass(frozen=True)
 class BoxCells:
@@ -121,7 +124,8 @@ def saved_datasets(index: Path) -> tuple[list[float], Callable[[int], Any]]:
 
 def _fields(dataset: Any) -> tuple[str, ...]:
     """Names of the cell data that are one number a cell, in the file's order."""
-    return tuple(name for name in dataset.cell_data.keys() if np.ndim(dataset.cell_data[name]) == 1)  # noqa: SIM118
+    names = dataset.cell_data.keys()
+    return tuple(name for name in names if name != HIDDEN and np.ndim(dataset.cell_data[name]) == 1)
 
 
 def _counts(dataset: Any) -> tuple[int, ...]:

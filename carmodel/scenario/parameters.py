@@ -21,12 +21,21 @@ class Mask(Table):
     ignore_geometry: bool = False
 
 
+class ByRegion(Table):
+    """A diffusivity by region of `space.domain`, of several that hold a cell the last; elsewhere the preset's."""
+
+    by_region: dict[str, NonNegative]
+
+
 def _number_or_table(value: object) -> str:
+    if isinstance(value, ByRegion) or (isinstance(value, Mapping) and "by_region" in value):
+        return "by region"
     return "table" if isinstance(value, Mapping | Mask) else "number"
 
 
 NumberOrMask = Annotated[
-    Annotated[NonNegative, Tag("number")] | Annotated[Mask, Tag("table")], Discriminator(_number_or_table)
+    Annotated[NonNegative, Tag("number")] | Annotated[Mask, Tag("table")] | Annotated[ByRegion, Tag("by region")],
+    Discriminator(_number_or_table),
 ]
 
 
@@ -58,7 +67,10 @@ class ParametersTable(ModelTable):
     def _arrays_are_named(cls, table: object) -> object:
         if not isinstance(table, Mapping):
             return table
-        return {name: {"array": name, **v} if isinstance(v, Mapping) else v for name, v in table.items()}
+        return {
+            name: {"array": name, **v} if isinstance(v, Mapping) and "by_region" not in v else v
+            for name, v in table.items()
+        }
 
     @field_validator("preset")
     @classmethod
@@ -72,11 +84,13 @@ class ParametersTable(ModelTable):
         numbers = {name: value for name, value in self.__pydantic_extra__.items() if isinstance(value, float)}
         check_parameters(self.model, numbers, "preset")
         diffusivities = sorted(set(self.model.diffusivity.values()))
-        for name in self.masks:
+        for name in (*self.masks, *self.by_region):
             if name not in self.model.parameter_names:
                 raise unknown_key(name, ("preset", *self.model.parameter_names))
             if name not in diffusivities:
-                raise ValueError(f"{name}: is a table; accepted: a number, or a volume for {', '.join(diffusivities)}")
+                raise ValueError(
+                    f"{name}: is a table; accepted: a number, or a volume or regions for {', '.join(diffusivities)}"
+                )
         return self
 
     @property
@@ -89,6 +103,11 @@ class ParametersTable(ModelTable):
     def masks(self) -> dict[str, Mask]:
         """The volumes that diffusivities are taken from, by parameter."""
         return {name: value for name, value in self.__pydantic_extra__.items() if isinstance(value, Mask)}
+
+    @property
+    def by_region(self) -> dict[str, ByRegion]:
+        """Diffusivities that regions have, by parameter."""
+        return {name: value for name, value in self.__pydantic_extra__.items() if isinstance(value, ByRegion)}
 
 
 class Intervention(ModelTable):

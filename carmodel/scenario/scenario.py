@@ -16,8 +16,9 @@ from ..tools.errors import InputError
 from .choices import IntegratorChoices, Output, Time
 from .fields import Infusion, Initial, with_usual_shapes
 from .parameters import Intervention, ParametersTable
-from .space import SpaceTable
-from .tables import Table, reading_for
+from .shapes import Region
+from .space import Box, SpaceTable
+from .tables import Table, one_of, reading_for
 
 #: Infusions of a run, and interventions: the resolved run file must be one that can be read.
 MOST_EVENTS = 5_000
@@ -79,18 +80,24 @@ class Scenario(Table):
                 "integrator.taxis = 'hybrid'; accepted with kind = 'coupled': 'central', 'upwind' or "
                 "'scharfetter-gummel'"
             )
-        jacobi, masks = self.integrator.diffusion == "jacobi", self.parameters.masks
+        jacobi, masks = self.integrator.diffusion == "jacobi", self.parameters.masks | self.parameters.by_region
         if jacobi and masks:
             raise ValueError('integrator.diffusion = "jacobi" has constant diffusivities; accepted with a mask: "ksp"')
         if jacobi and self.space.kind != "box":
             raise ValueError('integrator.diffusion = "jacobi" has a box of cells; accepted on a mesh: "ksp"')
+        domain = self.space.domain if isinstance(self.space, Box) else None
+        if jacobi and domain:
+            raise ValueError('integrator.diffusion = "jacobi" has a whole box of cells; accepted with a domain: "ksp"')
+        if domain and "csv" in self.output.formats:
+            raise ValueError("output.formats = 'csv' is for whole boxes; accepted with a domain: 'vtk'")
+        self._check_regions(domain.labels if domain else {})
         for key, by_transform, others in (
             ("diffusion_scheme", "exact", "'backward-euler' or 'sdirk2'"),
             ("method", "exponential", "'auto' or 'arkimex'"),
         ):
             given = getattr(self.integrator, key)
-            if given == by_transform and (masks or self.space.kind != "box"):
-                where = f"with a mask for {next(iter(masks))}" if masks else "on a mesh"
+            if given == by_transform and (masks or domain or self.space.kind != "box"):
+                where = f"with a mask for {next(iter(masks))}" if masks else "with a domain" if domain else "on a mesh"
                 raise ValueError(
                     f"integrator.{key} = '{given}' has a box of cells and constant diffusivities; accepted {where}: "
                     f"{others}"
@@ -107,12 +114,24 @@ class Scenario(Table):
         if self.output.every and self.output.every < self.time.end / 1e6:
             raise ValueError(f"output.every = {self.output.every:g}; accepted: 0, or at least time.end / 1e6")
         through, axis = self.output.line.through, self.output.line.axis
-        if through and self.space.lengths:
+        if through and self.space.lengths and not domain:
             across = [length for name, length in zip("xyz", self.space.lengths, strict=True) if name != axis]
             if not all(0.0 <= x <= length for x, length in zip(through, across, strict=True)):
                 raise ValueError(f"output.line.through = {list(through)}; accepted: inside the box, up to {across}")
         self._check_events()
         return self
+
+    def _check_regions(self, regions: Mapping[str, Any]) -> None:
+        """Shapes and diffusivities may name regions of the domain only."""
+        named: dict[str, Any] = {f"initial.{part.key}.region": part.shape for part in self.initial.parts}
+        named |= {f"infusion.{n}.add.region": infusion.add for n, infusion in enumerate(self.infusion)}
+        wanted = {key: shape.region for key, shape in named.items() if isinstance(shape, Region)}
+        for name, given in self.parameters.by_region.items():
+            wanted |= {f"parameters.{name}.by_region.{region}": region for region in given.by_region}
+        for key, region in wanted.items():
+            if region not in regions:
+                accepted = one_of(regions) if regions else "regions of space.domain.labels, which is missing"
+                raise ValueError(f"{key} = '{region}': is no region; accepted: {accepted}")
 
     def _check_events(self) -> None:
         for key in ("infusion", "intervention"):
@@ -134,8 +153,8 @@ class Scenario(Table):
         """The run file with every default written out; validating it gives this scenario again."""
         tables = self.model_dump(by_alias=True, exclude_none=True)
         tables["parameters"] = {"preset": self.parameters.preset} | self.parameters.values._asdict()
-        for name, mask in self.parameters.masks.items():
-            tables["parameters"][name] = mask.model_dump()
+        for name, given in (self.parameters.masks | self.parameters.by_region).items():
+            tables["parameters"][name] = given.model_dump()
         return tables
 
     def toml(self) -> str:

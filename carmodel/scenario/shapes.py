@@ -1,7 +1,7 @@
-"""Shapes that a run file may give to cells: balls, disks and layers."""
+"""Shapes that a run file may give to cells: balls, disks and layers, and regions of a segmentation."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     Discriminator,
@@ -63,7 +63,17 @@ class Layer(Slab):
     shape: Literal["layer"] = "layer"
 
 
-Shape = Annotated[Ball | Disk | Layer, Field(discriminator="shape")]
+class Region(Table):
+    """A region of `space.domain`, and the tissue that is at most `reach` cm beyond its surface."""
+
+    shape: Literal["region"] = "region"
+    region: str
+    reach: Edge = 0.0
+    value: NonNegative = 1.0
+    edge: ClassVar[float] = 0.0
+
+
+Shape = Annotated[Ball | Disk | Layer | Region, Field(discriminator="shape")]
 
 
 class TumourBall(Ball):
@@ -84,7 +94,13 @@ class TumourLayer(Layer):
     negative_fraction: Fraction = 0.0
 
 
-TumourShape = Annotated[TumourBall | TumourDisk | TumourLayer, Field(discriminator="shape")]
+class TumourRegion(Region):
+    """A region of tumour."""
+
+    negative_fraction: Fraction = 0.0
+
+
+TumourShape = Annotated[TumourBall | TumourDisk | TumourLayer | TumourRegion, Field(discriminator="shape")]
 
 
 class Dose(Table):
@@ -120,7 +136,11 @@ class DoseLayer(Layer, Dose):
     """A layer of added cells."""
 
 
-DoseShape = Annotated[DoseBall | DoseDisk | DoseLayer, Field(discriminator="shape")]
+class DoseRegion(Region, Dose):
+    """A region that cells are added to."""
+
+
+DoseShape = Annotated[DoseBall | DoseDisk | DoseLayer | DoseRegion, Field(discriminator="shape")]
 
 
 class InitialMultiple(Table):

@@ -35,6 +35,9 @@ ROUNDING = 1e-11
 #: dt D / h^2 from which multigrid is faster than Jacobi-preconditioned CG: docs/linear_solves.md.
 MULTIGRID_FROM = 15.0
 
+#: dt D / h^2 from which the transform is worth its cost to the solver of a cut box.
+TRANSFORM_FROM = 2.0
+
 #: Multigrid that was set up for one dt serves others up to this factor away.
 MULTIGRID_REACH = 1.5
 
@@ -49,6 +52,7 @@ class KrylovDiffusion(Owner):
     |---|---|---|
     | box | a number | the cosine transform: exact, without a matrix |
     | box | a field | conjugate gradients; Gauss-Seidel before and after the transform with the largest D precondition |
+    | cut box | any | the same; below dt D / h^2 = 2 Gauss-Seidel alone |
     | mesh | any | conjugate gradients with Jacobi or, from dt D / h^2 = 15, algebraic multigrid |
 
     PETSc options of a field carry its name as prefix (`-H_pc_type hypre`) and win; with any of them even the first
@@ -72,7 +76,12 @@ class KrylovDiffusion(Owner):
         self._matrices: list[DiffusionMatrix] = []
         self._solvers: list[_Transform | _Krylov] = []
         for name, D in zip(names, diffusivities, strict=True):
-            if self.transform and isinstance(D, float) and not any(key.startswith(f"{name}_".lower()) for key in given):
+            if (
+                self.transform
+                and space.outside is None
+                and isinstance(D, float)
+                and not any(key.startswith(f"{name}_".lower()) for key in given)
+            ):
                 self._solvers.append(_Transform(self.transform, D))
                 continue
             matrix = matrices.get(D) if isinstance(D, float) else None
@@ -206,8 +215,9 @@ class _Krylov(Owner):
         self._ksp.setNormType(PETSc.KSP.NormType.UNPRECONDITIONED)
         # From a sharp field and with dt D / h^2 of a million the first residual is a million times the right-hand side.
         self._ksp.setTolerances(rtol=RELATIVE_RESIDUAL, divtol=1e60, max_it=10_000)
-        self._cosines = _CosinePreconditioner(transform) if transform else None
-        if self._cosines and isinstance(matrix.diffusivity, float):
+        self._is_cut = matrix.space.outside is not None
+        self._cosines = _CosinePreconditioner(transform, matrix.space) if transform else None
+        if self._cosines and isinstance(matrix.diffusivity, float) and not self._is_cut:
             self._ksp.getPC().setType(PETSc.PC.Type.PYTHON)
             self._ksp.getPC().setPythonContext(self._cosines)
         elif self._cosines:
@@ -221,6 +231,21 @@ class _Krylov(Owner):
         if dt != self._dt or dt != self.matrix.dt:  # fields of one diffusivity share the matrix
             self._set_up(dt)
         return solve_in_place(self.matrix.space, self._ksp, self._x, self._b, values, dt, self.name)
+
+    def _choose_for_cut_cells(self) -> None:
+        """Gauss-Seidel alone where a cell feels little more than its neighbours."""
+        assert self._cosines
+        pc, wanted = self._ksp.getPC(), PETSc.PC.Type.COMPOSITE
+        if self.matrix.diffusion_number < TRANSFORM_FROM:
+            wanted = PETSc.PC.Type.SOR
+        if pc.getType() == wanted or pc.getType() not in (PETSc.PC.Type.COMPOSITE, PETSc.PC.Type.SOR):
+            return
+        pc.setType(PETSc.PC.Type.NONE)  # another type is what makes PETSc forget
+        if wanted == PETSc.PC.Type.COMPOSITE:
+            self._cosines.between_gauss_seidel(pc)
+        else:
+            pc.setType(wanted)
+        self._ksp.setFromOptions()
 
     def state(self) -> State:
         return {
@@ -249,6 +274,8 @@ class _Krylov(Owner):
         ksp.setOperators(self.matrix.at(dt))
         if self._cosines:
             self._cosines.dt_D = dt * self.matrix.largest
+            if self._is_cut:
+                self._choose_for_cut_cells()
         else:
             pc.setType(PETSc.PC.Type.GAMG if self.matrix.diffusion_number >= MULTIGRID_FROM else PETSc.PC.Type.JACOBI)
             ksp.setFromOptions()
@@ -276,8 +303,8 @@ def solve_in_place(space: Space, ksp: Any, x: Any, b: Any, values: Array, dt: fl
     V are the relative volumes; A keeps totals, and what the solve leaves of them is given back.  `x` and `b` are
     scratch, `dt` and `name` for messages.  Collective.  Raises NumericsError when the solver does not converge.
     """
-    volumes = space.relative_volumes
-    x.array[:] = values.ravel()
+    volumes = space.unknowns(space.relative_volumes)
+    x.array[:] = space.unknowns(values)
     b.array[:] = x.array * volumes
     ksp.solve(b, x)
     iterations = int(ksp.getIterationNumber())
@@ -291,7 +318,7 @@ def solve_in_place(space: Space, ksp: Any, x: Any, b: Any, values: Array, dt: fl
         )
     if ksp.getType() == PETSc.KSP.Type.PREONLY:
         _check_direct(ksp, x, b, name)
-    values[...] = x.array.reshape(values.shape)
+    space.take_unknowns(values, x.array)
     x.array[:] *= volumes
     defect, size = b.sum() - x.sum(), x.norm(PETSc.NormType.NORM_1)
     if size > 0.0:
@@ -316,8 +343,9 @@ def _check_direct(ksp: Any, x: Any, b: Any, name: str) -> None:
 class _CosinePreconditioner:
     """What PETSc calls: backward Euler with a constant `dt_D`, the larger the one to be solved for."""
 
-    def __init__(self, transform: CosineTransform) -> None:
-        self.transform = transform
+    def __init__(self, transform: CosineTransform, space: Space) -> None:
+        self.transform, self.space = transform, space
+        self._block = np.zeros(transform.shape)
         self.dt_D = 0.0
 
     def between_gauss_seidel(self, pc: Any) -> None:
@@ -329,8 +357,11 @@ class _CosinePreconditioner:
         pc.getCompositePC(1).setPythonContext(self)
 
     def apply(self, _pc: Any, x: Any, y: Any) -> None:
-        x.copy(y)
-        self.transform.backward_euler(y.array.reshape(self.transform.shape), self.dt_D)
+        if self.space.outside is not None:
+            self._block[self.space.outside] = 0.0
+        self.space.take_unknowns(self._block, x.array_r)
+        self.transform.backward_euler(self._block, self.dt_D)
+        y.array[:] = self.space.unknowns(self._block)
 
 
 def _near(dt: float, other: float, factor: float) -> bool:

@@ -3,8 +3,8 @@
 What FiPy 4.0 does that the equations depend on:
 
 - No constraint is set, so no flux leaves through a wall; convection terms take interior faces only.
-- The gradient normal to a face is (u_2 - u_1) / distance between the two centres: conservative everywhere, consistent
-  where the line between the centres is normal to the face, as in boxes; on tetrahedra as far as it nearly is.
+- The gradient normal to a face is (u_2 - u_1) / distance between the two cells' points: consistent where the line
+  between them is normal to the face, as in boxes, and on tetrahedra with the points of `spaces.circumcentres`.
 - `arithmeticFaceValue` and `harmonicFaceValue` weigh the two cells by the distance of one of them only.  Where the line
   between the centres misses the face's centre the result depends on which cell comes first, hence on the partition:
   `FaceMean` weighs by both.
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..model import Medium
-from ..spaces.mesh import adjacent_cells, distance_share
+from ..spaces.mesh import adjacent_cells, distance_share, interpolation_share
 from ..tools.fipy_petsc import fipy
 from ..tuples import balance, slow
 
@@ -40,12 +40,15 @@ LEAST_FACE_DIFFUSIVITY = 1e-30
 
 
 class FaceMean(fipy.FaceVariable):
-    """Mean of the two cells of each face, linear between their centres; FiPy's `arithmeticFaceValue` on boxes."""
+    """Mean of the two cells of each face, linear between them; FiPy's `arithmeticFaceValue` on boxes.
 
-    def __init__(self, var: Any) -> None:
+    `share`: weight of cell 2, shape (faces,).
+    """
+
+    def __init__(self, var: Any, share: Array) -> None:
         super().__init__(mesh=var.mesh)
         self.var = self._requires(var)
-        self._cells, self._share = adjacent_cells(var.mesh), distance_share(var.mesh)
+        self._cells, self._share = adjacent_cells(var.mesh), share
 
     def _calcValue(self) -> Array:
         one, two = (self.var.value[cells] for cells in self._cells)
@@ -71,7 +74,7 @@ class FaceGradient(fipy.FaceVariable):
 
 def _on_faces(values: Any) -> Any:
     """The mean of a variable; a number is the same everywhere."""
-    return FaceMean(values) if isinstance(values, fipy.CellVariable) else values
+    return FaceMean(values, interpolation_share(values.mesh)) if isinstance(values, fipy.CellVariable) else values
 
 
 class Equations:
@@ -130,10 +133,13 @@ class Equations:
         return derivative + self.taxis[f] if f in self.taxis else derivative
 
     def _face_diffusivity(self, D: Array | float) -> Any:
-        """Harmonic mean: the resistances of the two cells in series, infinite where one of them is."""
+        """Harmonic mean: the resistances of the two cells in series, infinite where one of them is.
+
+        Cell 1 has the share of the distance that cell 2 has in linear interpolation.
+        """
         least = LEAST_FACE_DIFFUSIVITY
         on_cells = np.maximum(fipy.CellVariable(mesh=self.mesh, value=D).value, least)
-        resistance = FaceMean(fipy.CellVariable(mesh=self.mesh, value=1.0 / on_cells))
+        resistance = FaceMean(fipy.CellVariable(mesh=self.mesh, value=1.0 / on_cells), 1.0 - distance_share(self.mesh))
         return fipy.FaceVariable(mesh=self.mesh, value=np.maximum(1.0 / resistance.value, least))
 
     def _diffusion(self, f: int) -> Any:

@@ -79,7 +79,7 @@ class DiffusionMatrix:
             self._assembled.copy(self._matrix, structure=PETSc.Mat.Structure.SAME_NONZERO_PATTERN)
         self._matrix.scale(ratio)
         volumes = self.space.create_vector()
-        volumes.array[:] = self.space.relative_volumes
+        volumes.array[:] = self.space.unknowns(self.space.relative_volumes)
         volumes.scale(1.0 - ratio)
         # Also for a ratio of 1: PETSc's copy forgets that Gauss-Seidel keeps the inverse of the diagonal.
         self._matrix.setDiagonal(volumes, addv=PETSc.InsertMode.ADD_VALUES)
@@ -88,7 +88,7 @@ class DiffusionMatrix:
     def _measure(self) -> float:
         """dt D / h^2 from the diagonal: a cell with six neighbours has 1 + 6 dt D / h^2 there."""
         diagonal = self._matrix.getDiagonal()
-        diagonal.array[:] /= self.space.relative_volumes
+        diagonal.array[:] /= self.space.unknowns(self.space.relative_volumes)
         largest = diagonal.max()[1]
         diagonal.destroy()
         return float((largest - 1.0) / 6.0)

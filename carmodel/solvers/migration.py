@@ -36,9 +36,10 @@ class Migration(Owner):
         starts, columns = space.migration_pattern()
         self._starts, self._columns = starts.astype(PETSc.IntType), columns.astype(PETSc.IntType)
         self._values: Array = np.zeros(columns.size)
-        size = (space.n_owned, space.n_cells)
         csr = (self._starts, self._columns, self._values)
-        self._matrix = self.adopt(PETSc.Mat().createAIJ((size, size), csr=csr, comm=space.comm))
+        self._matrix = self.adopt(
+            PETSc.Mat().createAIJ((space.matrix_size, space.matrix_size), csr=csr, comm=space.comm)
+        )
         self._x, self._b = (self.adopt(space.create_vector()) for _ in range(2))
         self._dt = 0.0
         self._ksp = self.adopt(PETSc.KSP().create(space.comm))

@@ -69,6 +69,7 @@ class BoxSpace(Owner):
     nodes_on_boundary: the published program's grid: spacing lengths / (cells - 1), first centre at 0, walls half a
         cell outside.
     comm: communicator; `MPI.COMM_WORLD` unless given.
+    origin: where x, y and z begin, in cm.
 
     Raises InputError when the box cannot be split over the ranks.
     """
@@ -80,17 +81,23 @@ class BoxSpace(Owner):
         lengths: Sequence[float],
         nodes_on_boundary: bool = False,
         comm: MPI.Intracomm | None = None,
+        origin: Sequence[float] = (0.0, 0.0, 0.0),
     ) -> None:
         self.comm = MPI.COMM_WORLD if comm is None else comm
         self.cells = tuple(int(n) for n in cells)
         self.lengths = tuple(float(length) for length in lengths)
         intervals = [n - 1 if nodes_on_boundary else n for n in self.cells]
         self.spacing = tuple(length / n for length, n in zip(self.lengths, intervals, strict=True))
-        self.first_centre = tuple(0.0 if nodes_on_boundary else 0.5 * h for h in self.spacing)
+        first = (0.0 if nodes_on_boundary else 0.5 * h for h in self.spacing)
+        self.origin = tuple(float(x) for x in origin)
+        self.first_centre = tuple(low + h for low, h in zip(self.origin, first, strict=True))
         self.cell_volume = float(np.prod(self.spacing))
         self.n_cells = int(np.prod(self.cells))
-        #: Volumes of the cells over their mean: all are equal.
-        self.relative_volumes = 1.0
+        #: Volumes of the cells over `cell_volume`, and their sum over all ranks: all are equal.
+        self.relative_volumes: float | Array = 1.0
+        self.whole = float(self.n_cells)
+        #: Which of this rank's own cells hold nothing, shape (nz, ny, nx); None where all hold something.
+        self.outside: NDArray[np.bool_] | None = None
         self.process_grid = process_grid(self.cells, self.comm.size)
         kind = PETSc.DM.BoundaryType.GHOSTED
         self._da = self.adopt(
@@ -140,7 +147,7 @@ class BoxSpace(Owner):
     @property
     def middle(self) -> tuple[float, float, float]:
         """Centre of the box in cm."""
-        a, b, c = (0.5 * length for length in self.lengths)
+        a, b, c = (low + 0.5 * length for low, length in zip(self.origin, self.lengths, strict=True))
         return a, b, c
 
     @property
@@ -186,11 +193,15 @@ class BoxSpace(Owner):
 
     def sum_min_max(self, u: Array) -> tuple[Array, Array, Array]:
         """Sum over the cells, least and largest value of each field, over all ranks; collective."""
-        local = np.array([stencils.sum_min_max(field) for field in self.grid(u)])
-        totals, extremes = np.empty(len(u)), np.empty(2 * len(u))
+        return self._reduced(np.array([stencils.sum_min_max(field) for field in self.grid(u)]))
+
+    def _reduced(self, local: Array) -> tuple[Array, Array, Array]:
+        """Sums, least and largest values over all ranks of this rank's, shape (fields, 3)."""
+        n = len(local)
+        totals, extremes = np.empty(n), np.empty(2 * n)
         self.comm.Allreduce(np.ascontiguousarray(local[:, 0]), totals, MPI.SUM)
         self.comm.Allreduce(np.concatenate([-local[:, 1], local[:, 2]]), extremes, MPI.MAX)
-        return totals, -extremes[: len(u)], extremes[len(u) :]
+        return totals, -extremes[:n], extremes[n:]
 
     def gather(self, u: Array) -> Array | None:
         """The whole box on rank 0, shape (fields, nz, ny, nx) in natural order, None elsewhere; collective."""
@@ -276,6 +287,16 @@ class BoxSpace(Owner):
         """
         D = self.grid(np.array(np.broadcast_to(diffusivity, (self.n_local,)), float))
         column = self._columns()
+        value = self._diffusion_rows(D, dt, column)
+        starts, columns, inside = _rows(column)
+        return PETSc.Mat().createAIJ(
+            (self.matrix_size, self.matrix_size),
+            csr=(starts.astype(PETSc.IntType), columns.astype(PETSc.IntType), value[inside]),
+            comm=self.comm,
+        )
+
+    def _diffusion_rows(self, D: Array, dt: float, column: Integers) -> Array:
+        """Entries of `diffusion_matrix` in the places of `column`, as of `_columns`."""
         value = np.zeros(column.shape)
         value[:, 0] = 1.0
         for side, neighbour in enumerate(self._neighbours(), 1):
@@ -284,13 +305,7 @@ class BoxSpace(Owner):
             conductance[column[:, side] < 0] = 0.0
             value[:, 0] += conductance
             value[:, side] = -conductance
-        starts, columns, inside = _rows(column)
-        size = (self.n_owned, self.n_cells)
-        return PETSc.Mat().createAIJ(
-            (size, size),
-            csr=(starts.astype(PETSc.IntType), columns.astype(PETSc.IntType), value[inside]),
-            comm=self.comm,
-        )
+        return value
 
     def migration_pattern(self) -> tuple[Integers, Integers]:
         """Row starts and global columns of the entries that `migration_rows` fills; collective."""
@@ -314,9 +329,22 @@ class BoxSpace(Owner):
         change = stencils.jacobi_sweep(self.grid(old), self.grid(b), self.grid(new), diffusion_number)
         return float(self.comm.allreduce(change, MPI.MAX))
 
+    @property
+    def matrix_size(self) -> tuple[int, int]:
+        """Rows of the matrices, one for each cell that holds something: on this rank, and on all."""
+        return self.n_owned, self.n_cells
+
+    def unknowns(self, values: Array | float) -> Array:
+        """Values on this rank's own cells, or one for all, in the order of the matrices' rows."""
+        return np.ravel(values)
+
+    def take_unknowns(self, values: Array, unknowns: Array) -> None:
+        """Set values on this rank's own cells to what `unknowns` would give."""
+        values[...] = unknowns.reshape(values.shape)
+
     def create_vector(self) -> Any:
-        """A PETSc vector over the owned cells, ordered as the matrices; the caller destroys it."""
-        return self._da.createGlobalVec()
+        """A PETSc vector over the rows of the matrices; the caller destroys it."""
+        return PETSc.Vec().createMPI(self.matrix_size, comm=self.comm)
 
     def _neighbours(self) -> list[tuple[slice, ...]]:
         """Where among the local cells the own cells' neighbours at x-, x+, y-, y+, z-, z+ are."""
@@ -337,9 +365,7 @@ class BoxSpace(Owner):
     def _global_numbers(self) -> Integers:
         """PETSc's number of each local cell, ghosts included; -1 beyond the walls."""
         numbers = self.zeros()
-        mine = self.create_vector()
-        first = mine.getOwnershipRange()[0]
-        mine.destroy()
+        first = self.comm.exscan(self.n_owned) or 0
         self.owned(numbers)[...] = first + np.arange(self.n_owned).reshape(self.owned_shape)
         self.exchange_field(numbers)
         result = self.grid(numbers).astype(np.int64)

@@ -22,6 +22,7 @@ from ..tools.ranks import gathered
 from ..tools.threads import Threads
 from . import faces
 from .box import States
+from .circumcentres import points_of
 from .fluxes import TAXIS_SCHEMES
 from .layout import Numbered, Shared, State
 from .meshfile import ACCEPTED, read_mesh_file, write_cut_mesh
@@ -85,12 +86,23 @@ def adjacent_cells(mesh: Any) -> tuple[Integers, Integers]:
 def distance_share(mesh: Any) -> Array:
     """Distance from each face's centre to its cell 1 over the sum of those to both its cells, shape (faces,).
 
+    Of tetrahedra the distances are those of their `circumcentres.Points`, along the face's normal.
     FiPy's own ratio changes with the order of the cells where a face's centre does not lie between theirs, hence with
     the partition.
     """
+    if points := getattr(mesh, "points", None):
+        return np.asarray(points.shares)
     centres, faces = np.asarray(mesh.cellCenters), np.asarray(mesh.faceCenters)
     one, two = (np.linalg.norm(centres[:, cells] - faces, axis=0) for cells in adjacent_cells(mesh))
     return np.asarray(one / (one + two))
+
+
+def interpolation_share(mesh: Any) -> Array:
+    """Weight of cell 2 in the mean of the two cells of each face, shape (faces,): the share of its distance.
+
+    Between the points of tetrahedra it is a half: the face lies on one side of their middle as often as on the other.
+    """
+    return np.full(mesh.numberOfFaces, 0.5) if getattr(mesh, "points", None) else distance_share(mesh)
 
 
 class MeshSpace(Owner):
@@ -127,8 +139,11 @@ class MeshSpace(Owner):
         self.threads = Threads(self.n_owned)
         volumes = np.asarray(mesh.cellVolumes, float)
         self.cell_volume = self.comm.allreduce(volumes[self._own].sum()) / self.n_cells
-        #: Volumes of this rank's own cells over the mean of all, shape (n_owned,).
+        #: Volumes of this rank's own cells over the mean of all, shape (n_owned,), and their sum over all ranks.
         self.relative_volumes = volumes[self._own] / self.cell_volume
+        self.whole = float(self.n_cells)
+        #: As of `BoxSpace`: all cells hold something.
+        self.outside: NDArray[np.bool_] | None = None
         corners = np.asarray(mesh.vertexCoords)
         #: Least and largest coordinates of the mesh, each of shape (3,), in cm.
         self.low, self.high = np.empty(3), np.empty(3)
@@ -303,9 +318,22 @@ class MeshSpace(Owner):
         places = self._diagonal, self._places
         faces.migration_rows(values, dt, TAXIS_SCHEMES[taxis], on_faces, self._faces, self.relative_volumes, places)
 
+    @property
+    def matrix_size(self) -> tuple[int, int]:
+        """As `BoxSpace.matrix_size`."""
+        return self.n_owned, self.n_cells
+
+    def unknowns(self, values: Array | float) -> Array:
+        """As `BoxSpace.unknowns`."""
+        return np.ravel(values)
+
+    def take_unknowns(self, values: Array, unknowns: Array) -> None:
+        """As `BoxSpace.take_unknowns`."""
+        values[...] = unknowns
+
     def create_vector(self) -> Any:
-        """A PETSc vector over the owned cells, ordered as the matrices; the caller destroys it."""
-        return PETSc.Vec().createMPI((self.n_owned, self.n_cells), comm=self.comm)
+        """As `BoxSpace.create_vector`."""
+        return PETSc.Vec().createMPI(self.matrix_size, comm=self.comm)
 
     def _numbers(self) -> Integers:
         """Global numbers of this rank's own cells, shape (n_owned,), however the mesh is cut; collective.
@@ -325,6 +353,12 @@ class MeshSpace(Owner):
     def _inner_faces(self) -> None:
         """Face lists for the taxis flux: inner faces that touch a cell of this rank's own."""
         left, right = adjacent_cells(self.mesh)
+        #: Of tetrahedra, where their values are taken; FiPy's terms get the distances of these points too.
+        self.points = points_of(self.mesh, (left, right), self._own, self.comm)
+        if self.points:
+            self.mesh.points = self.points
+            self.mesh._cellDistances = self.points.distances
+            self.mesh._faceToCellDistanceRatio = interpolation_share(self.mesh)
         own = np.zeros(self.n_local, dtype=bool)
         own[self._own] = True
         self._inner = np.flatnonzero((left != right) & (own[left] | own[right]))
@@ -334,7 +368,7 @@ class MeshSpace(Owner):
             np.column_stack([left, right])[self._inner].astype(np.int64),
             np.asarray(self.mesh._faceAreas, float)[self._inner] / self.cell_volume,
             1.0 / np.asarray(self.mesh._cellDistances, float)[self._inner],
-            1.0 - self._left_share[self._inner],
+            1.0 - interpolation_share(self.mesh)[self._inner],
         )
         self._transmissibility = self._faces.area * self._faces.inverse_distance
 

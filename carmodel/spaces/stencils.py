@@ -79,7 +79,7 @@ def mirror_walls(field: Array, walls: NDArray[np.bool_]) -> None:
 
 
 @compiled
-def _face_flux(scheme: int, left: Cell, right: Cell, inv_h: float) -> float:
+def face_flux(scheme: int, left: Cell, right: Cell, inv_h: float) -> float:
     """Taxis flux between two cells, eqs (55)-(56)."""
     v = velocity(left[2], right[2], left[3], right[3], 0.5, inv_h)
     d = harmonic_mean(left[1], right[1]) * inv_h if scheme >= FITTED else 0.0
@@ -87,7 +87,7 @@ def _face_flux(scheme: int, left: Cell, right: Cell, inv_h: float) -> float:
 
 
 @compiled
-def _cell(mover: Mover, z: int, y: int, x: int) -> Cell:
+def cell_of(mover: Mover, z: int, y: int, x: int) -> Cell:
     C, D, S, chi = mover
     return C[z, y, x], D[z, y, x], picked(S, z, y, x), picked(chi, z, y, x)
 
@@ -98,13 +98,13 @@ def _subtract_taxis(transport: Transport, mover: Mover, z: int, y: int, out: Arr
     scheme, inv_h = transport.scheme, transport.inverse_spacing
     for i in range(out.size):
         x = i + 1
-        here = _cell(mover, z, y, x)
-        west, east = _cell(mover, z, y, x - 1), _cell(mover, z, y, x + 1)
-        south, north = _cell(mover, z, y - 1, x), _cell(mover, z, y + 1, x)
-        below, above = _cell(mover, z - 1, y, x), _cell(mover, z + 1, y, x)
-        along_x = _face_flux(scheme, here, east, inv_h[0]) - _face_flux(scheme, west, here, inv_h[0])
-        along_y = _face_flux(scheme, here, north, inv_h[1]) - _face_flux(scheme, south, here, inv_h[1])
-        along_z = _face_flux(scheme, here, above, inv_h[2]) - _face_flux(scheme, below, here, inv_h[2])
+        here = cell_of(mover, z, y, x)
+        west, east = cell_of(mover, z, y, x - 1), cell_of(mover, z, y, x + 1)
+        south, north = cell_of(mover, z, y - 1, x), cell_of(mover, z, y + 1, x)
+        below, above = cell_of(mover, z - 1, y, x), cell_of(mover, z + 1, y, x)
+        along_x = face_flux(scheme, here, east, inv_h[0]) - face_flux(scheme, west, here, inv_h[0])
+        along_y = face_flux(scheme, here, north, inv_h[1]) - face_flux(scheme, south, here, inv_h[1])
+        along_z = face_flux(scheme, here, above, inv_h[2]) - face_flux(scheme, below, here, inv_h[2])
         out[i] -= along_x * inv_h[0] + along_y * inv_h[1] + along_z * inv_h[2]
 
 
@@ -299,7 +299,7 @@ def sum_min_max(u: Array) -> tuple[float, float, float]:
 
 
 @compiled
-def _face_migration(scheme: int, left: Cell, right: Cell, inv_h: float) -> tuple[float, float]:
+def face_migration(scheme: int, left: Cell, right: Cell, inv_h: float) -> tuple[float, float]:
     """`migration_weights` of the face between two cells."""
     v = velocity(left[2], right[2], left[3], right[3], 0.5, inv_h)
     return migration_weights(scheme, v, harmonic_mean(left[1], right[1]) * inv_h, 0.5)
@@ -317,7 +317,7 @@ def migration_rows(values: Array, dt: float, scheme: int, mover: Mover, inv_h: A
     for z in range(1, nz + 1):
         for y in range(1, ny + 1):
             for x in range(1, nx + 1):
-                here = _cell(mover, z, y, x)
+                here = cell_of(mover, z, y, x)
                 diagonal = place
                 values[diagonal] = 1.0
                 place += 1
@@ -327,11 +327,11 @@ def migration_rows(values: Array, dt: float, scheme: int, mover: Mover, inv_h: A
                     outside = i < 1 or i > nx or j < 1 or j > ny or k < 1 or k > nz
                     if outside and walls[side]:
                         continue
-                    there = _cell(mover, k, j, i)
+                    there = cell_of(mover, k, j, i)
                     if shift > 0:
-                        out, into = _face_migration(scheme, here, there, inv_h[axis])
+                        out, into = face_migration(scheme, here, there, inv_h[axis])
                     else:
-                        into, out = _face_migration(scheme, there, here, inv_h[axis])
+                        into, out = face_migration(scheme, there, here, inv_h[axis])
                     values[diagonal] += dt * inv_h[axis] * out
                     values[place] = -dt * inv_h[axis] * into
                     place += 1

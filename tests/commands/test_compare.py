@@ -97,6 +97,7 @@ def test_a_box_is_sampled_where_the_mesh_s_cells_are():
     assert meeting.a(u)[0].tolist() == [u[0, 0, 0, 0], u[0, 1, 0, 1], u[0, 0, 3, 1]]
 
 
+@pytest.mark.slow
 def test_refined_runs_come_closer(carmodel, tmp_path):
     """Box against finer box, and FiPy's grid against the box of the same cells by the same method."""
     settings = ("time.end=0.5", "integrator.dt=0.1", "integrator.method=arkimex")

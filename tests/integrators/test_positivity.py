@@ -7,6 +7,7 @@ from carmodel.integrators import Patankar, Strang
 from carmodel.model import Medium
 from carmodel.models.polyakov import FIELDS, TABLE_1, Parameters
 from carmodel.spaces import BoxSpace
+from carmodel.spaces.cutbox import CutBoxSpace
 from tests.meshes import graded, tetrahedra
 
 #: Ranges in units of K_T where Table 1's are not, or where it gives none.
@@ -35,6 +36,16 @@ def box():
     return BoxSpace((6, 5, 4), (1.0, 0.9, 0.8))
 
 
+def cut_box():
+    """A ball in a box."""
+
+    def level(x, y, z):
+        points = np.meshgrid(x - 0.5, y - 0.45, z - 0.4, indexing="ij")
+        return (np.sqrt(sum(axis**2 for axis in points)) - 0.38).transpose(2, 1, 0)
+
+    return CutBoxSpace((9, 8, 7), (1.0, 0.9, 0.8), level)
+
+
 def log_uniform(rng, low, high):
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
@@ -51,14 +62,14 @@ def random_state(rng, space):
     u = space.zeros(7)
     for f in range(7):
         own = space.owned(u[f])
-        noise = rng.random(own.shape)
+        noise = rng.random(own.shape) * (1.0 if space.outside is None else ~space.outside)
         kind = rng.integers(5 if f != 4 else 4)
         if kind == 0:
             own[...] = noise
         elif kind == 1:
             own[...] = noise * (noise > 0.6)
         elif kind == 2:
-            own[...] = (np.broadcast_to(space.centres[rng.integers(3)], own.shape) > 0.4) * 1.0
+            own[...] = (np.broadcast_to(space.centres[rng.integers(3)], own.shape) > 0.4) * (noise > 0.0)
         elif kind == 3:
             own[...] = noise == noise.max()
         own *= log_uniform(rng, 1e-3, 10.0)
@@ -101,6 +112,8 @@ def least_after(rng, space, taxis):
         (box, "upwind", 20),
         (box, "hybrid", 40),
         (tetrahedra, "hybrid", 10),
+        (cut_box, "scharfetter-gummel", 30),
+        (cut_box, "hybrid", 10),
     ],
 )
 def test_no_field_turns_negative_and_nothing_is_clamped(make, taxis, cases):

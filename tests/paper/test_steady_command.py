@@ -130,6 +130,7 @@ def test_wrong_input_is_told_in_one_line(carmodel, arguments, message):
     assert not answer.out
 
 
+@pytest.mark.slow
 def test_far_apart_numbers_leave_the_search_open(carmodel):
     """Bounds overflow: the report says so, soon."""
     answer = carmodel("steady", "--set", "parameters.rho_C=1e300")

@@ -23,7 +23,9 @@ from tests.runs.resumable import CASES, case, differences, killed_after
 ALWAYS = [("exponential", "box"), ("arkimex", "masked"), ("strang", "gmsh"), ("coupled", "gmsh")]
 EVERY_CASE = [pytest.param(*one, id="-".join(one), marks=[] if one in ALWAYS else pytest.mark.slow) for one in CASES]
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*setting negative values:UserWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*setting negative values:UserWarning", "ignore:.*cell Peclet number:UserWarning"
+)
 
 SMALL_CASE = carmodel.case(space={"cells": [8, 6, 5]}, time={"end": 0.6})
 SMALL = {"space": {"cells": [8, 6, 5]}, "time": {"end": 0.6}, "integrator": {"kind": "strang", "dt": 0.1}}

@@ -152,7 +152,7 @@ def test_intact_runs_are_read(intact, reader):
 
 def test_no_damaged_run_gives_more_than_a_line(intact, reader, tmp_path, fuzz_count):
     refused = 0
-    for case in range(fuzz_count(120)):
+    for case in range(fuzz_count(70)):
         random = generator("run", case)
         kind = random.choice(("box", "box", "mesh"))
         folder = tmp_path / "runs" / kind

@@ -109,7 +109,10 @@ def test_any_diffusivity_may_vary_by_cell(carmodel, write, tmp_path):
         (["model=5"], "model = 5; accepted:"),
         (["model=polyakov", "parameters.gamma_2=1.0"], "unknown key 'gamma_2'"),
         (["parameters.gamma_2='fast'"], "parameters.gamma_2 = 'fast'; accepted:"),
-        (["parameters.K_T={mask='a.vti'}"], "parameters: K_T: is a table; accepted: a number, or a volume for D_A"),
+        (
+            ["parameters.K_T={mask='a.vti'}"],
+            "parameters: K_T: is a table; accepted: a number, or a volume or regions for D_A",
+        ),
         (["initial.X=1"], "initial: unknown key 'X'"),
         (["initial.D=5"], "initial.D = 5; accepted: a shape, the name of a volume"),
         (["initial.D={shape='cube'}"], "initial.D.shape = 'cube'; accepted: 'ball', 'disk', 'layer'"),

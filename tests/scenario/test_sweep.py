@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from carmodel.commands import batch
+from carmodel.commands.summary import table
 from carmodel.results import RunDirectory
 from carmodel.scenario.reading import load
 from carmodel.scenario.sweep import expand
@@ -347,6 +348,18 @@ def test_a_killed_run_is_told_and_made_anew(write, tmp_path):
     assert told[-1] == "1 of 2 runs failed: case/end=100.0: ended by signal 9"
     assert json.loads(manifest.read_text())["status"] == "running"
     assert not batch._is_finished(manifest.parent, expand(file, [])["case/end=100.0"])
+
+
+def test_the_table_has_a_killed_run_that_had_written_nothing(carmodel, write, tmp_path):
+    file = write(SMALL + "[integrator]\nkind = 'strang'\n")
+    assert carmodel("run", file, "--out", tmp_path / "out").code == 0
+    manifest, series = tmp_path / "out/manifest.json", tmp_path / "out/series.csv"
+    series.write_text("")
+    with pytest.raises(InputError, match="it is empty"):
+        table({"a": RunDirectory(tmp_path / "out")}, [])
+    manifest.write_text(manifest.read_text().replace('"finished"', '"running"'))
+    rows = table({"a": RunDirectory(tmp_path / "out")}, [])
+    assert rows.row_count == 1
 
 
 def test_a_signal_stops_the_runs_and_they_save(write, tmp_path):

@@ -9,8 +9,9 @@ from scipy.sparse import csr_matrix
 from carmodel.integrators.coupled import Coupled
 from carmodel.model import Medium
 from carmodel.models.polyakov import FIELDS, PRESETS
-from carmodel.solvers.fipy_terms import TAXIS_TERMS, Equations, FaceGradient, FaceMean, adjacent_cells, distance_share
+from carmodel.solvers.fipy_terms import TAXIS_TERMS, Equations, FaceGradient, FaceMean
 from carmodel.spaces import fluxes as transport
+from carmodel.spaces.mesh import adjacent_cells, distance_share, interpolation_share
 from tests.meshes import MESHES, graded
 
 P = PRESETS["normalised"]
@@ -73,11 +74,12 @@ def test_taxis_of_a_face_is_the_formula_of_the_box(kind, taxis):
     faces = np.flatnonzero(np.asarray(space.mesh.interiorFaces))
     one, two = (cells[faces] for cells in adjacent_cells(space.mesh))
     area, distance = (np.asarray(x)[faces] for x in (space.mesh._faceAreas, space.mesh._cellDistances))
-    t = distance_share(space.mesh)[faces]
+    t, share = interpolation_share(space.mesh)[faces], distance_share(space.mesh)[faces]
     assert np.all((t > 0.0) & (t < 1.0))
+    assert np.all((share >= 0.0) & (share <= 1.0))
     if kind == "uniform":
         assert t == pytest.approx(0.5)
-    D_face = 1.0 / ((1.0 - t) / D[one] + t / D[two])
+    D_face = 1.0 / ((1.0 - share) / D[two] + share / D[one])
     for S, A, C in rng.random((2, 3, space.n_local)):  # twice: the second time, nothing may be left of the first
         from_one, from_two = equations.taxis_outflow(0, {4: S, 5: A})
         ours = (from_one[faces] * C[one] + from_two[faces] * C[two]) / area
@@ -98,4 +100,6 @@ def test_gradient_and_mean_on_faces_are_fipy_s_own_where_both_are_defined():
     normals = np.asarray(space.mesh.faceNormals)
     ours, theirs = ((normals * gradient.value).sum(axis=0)[inside] for gradient in (FaceGradient(u), u.faceGrad))
     assert ours == pytest.approx(theirs, rel=1e-12)
-    assert FaceMean(u).value[inside] == pytest.approx(u.arithmeticFaceValue.value[inside], rel=1e-12)
+    assert FaceMean(u, distance_share(space.mesh)).value[inside] == pytest.approx(
+        u.arithmeticFaceValue.value[inside], rel=1e-12
+    )

@@ -267,6 +267,7 @@ def test_ranks_do_not_change_the_fields(write, tmp_path, space):
         assert four.line[name] == pytest.approx(column, rel=1e-9, abs=1e-15), name
 
 
+@pytest.mark.slow
 def test_coupled_runs_from_a_run_file_and_agrees_with_strang(write, tmp_path):
     """The same scenario with a D_C of space, both integrators, one and two ranks."""
     image = pyvista.ImageData(dimensions=(8, 7, 10), spacing=(1.0 / 7, 0.9 / 6, 0.6 / 9))

@@ -104,6 +104,7 @@ def test_branches_of_another_model_follow_the_capacity():
     assert not full.special
 
 
+@pytest.mark.slow
 def test_steady_tells_of_any_model_and_that_more_may_be_there(carmodel, write):
     file = write('model = "two_fields"\n[space]\ncells = [8, 8, 8]\n[time]\nend = 1.0\n')
     told = carmodel("steady", file, "--models", ROOT / "tests/models")

@@ -199,7 +199,8 @@ def _coexistence(run: ObservedRun) -> Array | None:
     p = run.parameters
     found = root(lambda u: rates(u, p), run.state_at(run.duration), jac=lambda u: jacobian(u, p), tol=1e-13)
     state: Array = found.x
-    return state if found.success and state[0] > 0.0 and state[2] > 0.0 else None
+    is_one = found.success and state[0] > 0.0 and state[2] > 0.0 and np.isfinite(jacobian(state, p)).all()
+    return state if is_one else None
 
 
 @states("3.1-22", "partial immune equilibrium: a coexistence regime")

@@ -26,7 +26,8 @@ NEAR = 1e-9
 
 
 class LineProfile(Observer):
-    """Box: at the cell centres along the axis, linearly interpolated across it, constant beyond the last centre.
+    """Box: at the cell centres along the axis, linearly interpolated across it, constant beyond the last centre; of a
+    cut one, from the cells that hold something, not a number where they have less than half of the weight.
 
     Mesh: evenly along the axis, a mean cell size apart, each in its nearest cell; not a number outside the mesh.
     """
@@ -92,9 +93,21 @@ class BoxLine:
             own.append([(cell - start, weight) for cell, weight in near if start <= cell < stop])
         # This rank's share of the four lines of cells around the line: places across, each with its weight.
         self._lines = list(product(*own))
+        #: Weight of the cells that hold something; None where all do.
+        self._held: Array | None = None
+        if space.outside is not None:
+            holds = space.zeros(1)
+            space.owned(holds[0])[...] = ~space.outside
+            self._held = self._sums(holds)[0]
 
     def sample(self, u: Array) -> Array:
         """The fields at the points, shape (fields, points), on every rank; collective."""
+        profile = self._sums(u)
+        if self._held is None:
+            return profile
+        return np.divide(profile, self._held, out=np.full_like(profile, np.nan), where=self._held >= 0.5)
+
+    def _sums(self, u: Array) -> Array:
         profile = np.zeros((len(u), len(self.s)))
         own = profile[:, slice(*self._space.ranges[self._along])]
         first, second = self._across

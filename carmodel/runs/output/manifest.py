@@ -18,6 +18,7 @@ from ... import __version__
 from ...model import Model
 from ...models import source
 from ...spaces import BoxSpace, Space
+from ...spaces.cutbox import CutBoxSpace
 from ...spaces.layout import State
 from ...tools.files import replacing
 from ...tools.petsc import PETSc
@@ -164,14 +165,22 @@ def grid(space: Space) -> dict[str, Any]:
             "spacing": list(space.spacing),
             "first_centre": list(space.first_centre),
             "process_grid": list(space.process_grid),
-        }
+        } | _domain(space)
     return {
         "kind": "mesh",
         "mesh": type(space.mesh).__name__,
         "cells": space.n_cells,
         "low": space.low.tolist(),
         "high": space.high.tolist(),
-    }
+    } | ({"clipped_faces": space.points.clipped} if space.points else {})
+
+
+def _domain(space: BoxSpace) -> dict[str, Any]:
+    """What of a box holds something, and where that comes from; nothing of a whole box."""
+    if not isinstance(space, CutBoxSpace):
+        return {}
+    figures = {"volume": space.whole * space.cell_volume, "cells": space.matrix_size[1], "parts": space.parts}
+    return {"domain": figures | (space.tissue.record() if space.tissue else {})}
 
 
 def _git_revision() -> str | None:

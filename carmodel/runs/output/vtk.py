@@ -23,6 +23,7 @@ from ...tools.files import kept_on_disk, replacing
 from ...tools.vtkreader import complaints
 from ..directory import VOLUMES, VOLUMES_FOLDER
 from ..simulation import Observer, Simulation
+from ..volumes import HIDDEN, HIDDEN_CELL
 
 
 class VtkVolumes(Observer):
@@ -48,6 +49,8 @@ class VtkVolumes(Observer):
         for field, values in zip(run.names, space.owned(run.u), strict=True):
             volume.cell_data[field] = values.ravel()
             volume.GetCellData().GetArray(field).GetInformation().Set(vtkDataArray.UNITS_LABEL(), self._units[field])
+        if space.outside is not None:
+            volume.cell_data[HIDDEN] = np.where(space.outside, HIDDEN_CELL, 0).astype(np.uint8).ravel()
         volume.field_data["TimeValue"] = [run.t]
         if space.comm.size == 1:
             name = f"{name}.{suffix}"
@@ -58,7 +61,7 @@ class VtkVolumes(Observer):
             pieces = space.comm.gather((Path(piece).name, getattr(volume, "extent", ())))
             name = f"{name}.p{suffix}"
             if pieces:
-                data = _cell_data(self._units)
+                data = _cell_data(self._units, space.outside is not None)
                 text = _image_index(space, data, pieces) if isinstance(space, BoxSpace) else _grid_index(data, pieces)
                 with replacing(self._folder / name) as new:
                     new.write(text.encode("ascii"))
@@ -163,14 +166,15 @@ def _xml(kind: str, content: str) -> str:
     )
 
 
-def _cell_data(units: Mapping[str, str]) -> str:
-    """The arrays of an index, with their units as VTK's writers tell them."""
+def _cell_data(units: Mapping[str, str], hides: bool) -> str:
+    """The arrays of an index, with their units as VTK's writers tell them; `hides`: with the one of hidden cells."""
     arrays = "".join(
         f'      <PDataArray type="Float64" Name="{field}">\n        <InformationKey name="UNITS_LABEL" '
         f'location="vtkDataArray">{escape(units[field])}</InformationKey>\n      </PDataArray>\n'
         for field in units
     )
-    return f"    <PCellData>\n{arrays}    </PCellData>\n"
+    hidden = f'      <PDataArray type="UInt8" Name="{HIDDEN}"/>\n' if hides else ""
+    return f"    <PCellData>\n{arrays}{hidden}    </PCellData>\n"
 
 
 def _image_index(space: BoxSpace, cell_data: str, pieces: list[tuple[str, tuple[int, ...]]]) -> str:
