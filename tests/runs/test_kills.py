@@ -93,7 +93,7 @@ def test_a_job_killed_at_any_moment_is_resumed_to_the_digit(way, kind, tmp_path,
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
 def test_a_job_that_is_told_to_stop_saves_and_is_resumed_to_the_digit(number, tmp_path):
     file, whole, out = run_file("exponential", "box", tmp_path), tmp_path / "whole", tmp_path / "out"
-    long = ("--set", "time.end=40.0", "--set", "output.every=10.0")
+    long = ("--set", "time.end=40.0", "--set", "output.every=0.2")
     job = start_mpirun(RANKS, "carmodel", "run", file, "--out", out, "--quiet", *long)
     while not (out / "series.csv").exists():
         sleep(0.01)
