@@ -11,7 +11,7 @@ from time import perf_counter
 import numpy as np
 
 from carmodel.models.polyakov import FIELDS
-from carmodel.solvers import diffusion
+from carmodel.solvers import diffusion, krylov
 from carmodel.solvers.diffusion import KrylovDiffusion
 from carmodel.spaces.mesh import MeshSpace, grid_mesh
 from carmodel.tools.petsc import PETSc
@@ -61,7 +61,7 @@ def main() -> None:
             "# Conjugate gradients on meshes: Jacobi or multigrid\n\n"
             "Made by `.venv/bin/python -m benchmarks.linear_solves --write`"
             f" with PETSc {version}, FiPy's grid, one rank.  Both solve one field's backward-Euler system to a "
-            f"relative residual of {diffusion.RELATIVE_RESIDUAL:g}; the time ratio is Jacobi over multigrid (GAMG), so "
+            f"relative residual of {krylov.RELATIVE_RESIDUAL:g}; the time ratio is Jacobi over multigrid (GAMG), so "
             f"above 1 multigrid is faster.  `diffusion.MULTIGRID_FROM` follows from it.\n\n{table}\n",
             encoding="utf-8",
         )

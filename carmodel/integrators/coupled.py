@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..model import Medium
-from ..solvers.diffusion import petsc_reason
 from ..solvers.fipy_systems import FiPySpace, Systems
 from ..solvers.fipy_terms import Equations
+from ..solvers.krylov import petsc_reason
 from ..spaces.layout import Shared, State
 from ..tools.errors import NumericsError
 from ..tools.petsc import PETSc

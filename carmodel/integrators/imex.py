@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..model import Medium
-from ..solvers.diffusion import KrylovDiffusion, petsc_reason
+from ..solvers.diffusion import KrylovDiffusion
+from ..solvers.krylov import petsc_reason
 from ..spaces import Space
 from ..spaces.layout import OfRanks, State
 from ..tools.errors import InputError, NotFiniteError, NumericsError

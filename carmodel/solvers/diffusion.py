@@ -13,20 +13,16 @@ from numpy.typing import NDArray
 
 from ..spaces import BoxSpace, Space
 from ..spaces.cosine import CosineTransform
+from ..spaces.cutbox import CutBoxSpace
 from ..spaces.layout import State
-from ..tools.errors import InputError, NotFiniteError, NumericsError
+from ..tools.errors import NumericsError
 from ..tools.owner import Owner, destroyed_if_unfinished
 from ..tools.petsc import PETSc
+from .krylov import petsc_reason, prepare, solve_in_place, take_options
 from .matrix import DiffusionMatrix
+from .redblack import RedBlack
 
 Array = NDArray[np.float64]
-
-#: Relative residual asked of PETSc.  Below the 1e-10 that a step needs, so that runs on different numbers of ranks,
-#: whose preconditioners differ, stay within 1e-10 of one another over a whole run.
-RELATIVE_RESIDUAL = 1e-12
-
-#: What a direct solve may leave, relative to its right-hand side; more is no solution.
-DIRECT_RESIDUAL = 1e-8
 
 #: Negative parts up to this times sqrt(n) of a field's total are what a solver leaves of its tolerance: where b >= 0
 #: and the inverse is non-negative with columns that sum to one, the error sums up to at most |r|_1 <= sqrt(n) |r|_2.
@@ -34,9 +30,6 @@ ROUNDING = 1e-11
 
 #: dt D / h^2 from which multigrid is faster than Jacobi-preconditioned CG: docs/linear_solves.md.
 MULTIGRID_FROM = 15.0
-
-#: dt D / h^2 from which the transform is worth its cost to the solver of a cut box.
-TRANSFORM_FROM = 2.0
 
 #: Multigrid that was set up for one dt serves others up to this factor away.
 MULTIGRID_REACH = 1.5
@@ -52,13 +45,13 @@ class KrylovDiffusion(Owner):
     |---|---|---|
     | box | a number | the cosine transform: exact, without a matrix |
     | box | a field | conjugate gradients; Gauss-Seidel before and after the transform with the largest D precondition |
-    | cut box | any | the same; below dt D / h^2 = 2 Gauss-Seidel alone |
+    | cut box | any | conjugate gradients for every second cell: `redblack` |
     | mesh | any | conjugate gradients with Jacobi or, from dt D / h^2 = 15, algebraic multigrid |
 
-    PETSc options of a field carry its name as prefix (`-H_pc_type hypre`) and win; with any of them even the first
-    kind is a PETSc solver, conjugate gradients preconditioned by the transform.  A Krylov solve leaves a defect of the
-    size of its tolerance in the field's total; because diffusion keeps mass, the defect is given back to the cells in
-    proportion to what they hold.
+    PETSc options of a field carry its name as prefix (`-H_pc_type hypre`) and win; with any of them the first kind is
+    conjugate gradients preconditioned by the transform, and a cut box is solved as a box with a field.  A Krylov solve
+    leaves a defect of the size of its tolerance in the field's total; because diffusion keeps mass, the defect is given
+    back to the cells in proportion to what they hold.
 
     `diffusivities`: for each field a number or an array (n_local,) with valid ghosts.  `iterations`, shape (fields,),
     counts Krylov iterations, a transform alone as one; `preconditioners` names what each field uses.
@@ -73,24 +66,29 @@ class KrylovDiffusion(Owner):
         self.transform = self.adopt(CosineTransform(space)) if isinstance(space, BoxSpace) else None
         given = [key.lower() for key in PETSc.Options().getAll()]  # PETSc reads any case
         matrices: dict[float, DiffusionMatrix] = {}
+        reduced: dict[float, RedBlack] = {}
         self._matrices: list[DiffusionMatrix] = []
-        self._solvers: list[_Transform | _Krylov] = []
+        self._solvers: list[_Transform | _ReducedField | _Krylov] = []
         for name, D in zip(names, diffusivities, strict=True):
-            if (
-                self.transform
-                and space.outside is None
-                and isinstance(D, float)
-                and not any(key.startswith(f"{name}_".lower()) for key in given)
-            ):
+            shared = D if isinstance(D, float) else id(D)
+            if any(key.startswith(f"{name}_".lower()) for key in given) or self.transform is None:
+                self._solvers.append(self._krylov(name, D, matrices))
+            elif isinstance(space, CutBoxSpace):
+                if shared not in reduced:
+                    reduced[shared] = self.adopt(RedBlack(space, D))
+                self._solvers.append(_ReducedField(name, reduced[shared]))
+            elif isinstance(D, float):
                 self._solvers.append(_Transform(self.transform, D))
-                continue
-            matrix = matrices.get(D) if isinstance(D, float) else None
-            if matrix is None:
-                matrix = self.adopt(DiffusionMatrix(space, D))
-                self._matrices.append(matrix)
-                if isinstance(D, float):
-                    matrices[D] = matrix
-            self._solvers.append(self.adopt(_Krylov(name, matrix, self.transform)))
+            else:
+                self._solvers.append(self._krylov(name, D, matrices))
+
+    def _krylov(self, name: str, D: float | Array, matrices: "dict[float, DiffusionMatrix]") -> "_Krylov":
+        """A PETSc solver; those of one constant diffusivity share its matrix."""
+        shared = D if isinstance(D, float) else id(D)
+        if shared not in matrices:
+            matrices[shared] = self.adopt(DiffusionMatrix(self.space, D))
+            self._matrices.append(matrices[shared])
+        return self.adopt(_Krylov(name, matrices[shared], self.transform))
 
     def state(self) -> State:
         """What `restore` takes: which steps matrices and multigrid were made for, which rounding depends on."""
@@ -197,6 +195,24 @@ class _Transform:
         return 1
 
 
+class _ReducedField:
+    """A field on a cut box; those of one diffusivity share the system."""
+
+    method = RedBlack.method
+
+    def __init__(self, name: str, system: RedBlack) -> None:
+        self.name, self.system = name, system
+
+    def state(self) -> State:
+        return {}
+
+    def restore(self, state: State) -> None:
+        pass
+
+    def solve(self, values: Array, dt: float) -> int:
+        return self.system.solve(values, dt, self.name)
+
+
 class _Krylov(Owner):
     """A field's PETSc solver."""
 
@@ -211,13 +227,10 @@ class _Krylov(Owner):
         self._x, self._b = (self.adopt(matrix.space.create_vector()) for _ in range(2))
         self._ksp = self.adopt(PETSc.KSP().create(matrix.space.comm))
         self._ksp.setOptionsPrefix(f"{name}_")
-        self._ksp.setType(PETSc.KSP.Type.CG)
-        self._ksp.setNormType(PETSc.KSP.NormType.UNPRECONDITIONED)
-        # From a sharp field and with dt D / h^2 of a million the first residual is a million times the right-hand side.
-        self._ksp.setTolerances(rtol=RELATIVE_RESIDUAL, divtol=1e60, max_it=10_000)
-        self._is_cut = matrix.space.outside is not None
+        prepare(self._ksp)
+        is_cut = matrix.space.outside is not None
         self._cosines = _CosinePreconditioner(transform, matrix.space) if transform else None
-        if self._cosines and isinstance(matrix.diffusivity, float) and not self._is_cut:
+        if self._cosines and isinstance(matrix.diffusivity, float) and not is_cut:
             self._ksp.getPC().setType(PETSc.PC.Type.PYTHON)
             self._ksp.getPC().setPythonContext(self._cosines)
         elif self._cosines:
@@ -231,21 +244,6 @@ class _Krylov(Owner):
         if dt != self._dt or dt != self.matrix.dt:  # fields of one diffusivity share the matrix
             self._set_up(dt)
         return solve_in_place(self.matrix.space, self._ksp, self._x, self._b, values, dt, self.name)
-
-    def _choose_for_cut_cells(self) -> None:
-        """Gauss-Seidel alone where a cell feels little more than its neighbours."""
-        assert self._cosines
-        pc, wanted = self._ksp.getPC(), PETSc.PC.Type.COMPOSITE
-        if self.matrix.diffusion_number < TRANSFORM_FROM:
-            wanted = PETSc.PC.Type.SOR
-        if pc.getType() == wanted or pc.getType() not in (PETSc.PC.Type.COMPOSITE, PETSc.PC.Type.SOR):
-            return
-        pc.setType(PETSc.PC.Type.NONE)  # another type is what makes PETSc forget
-        if wanted == PETSc.PC.Type.COMPOSITE:
-            self._cosines.between_gauss_seidel(pc)
-        else:
-            pc.setType(wanted)
-        self._ksp.setFromOptions()
 
     def state(self) -> State:
         return {
@@ -274,8 +272,6 @@ class _Krylov(Owner):
         ksp.setOperators(self.matrix.at(dt))
         if self._cosines:
             self._cosines.dt_D = dt * self.matrix.largest
-            if self._is_cut:
-                self._choose_for_cut_cells()
         else:
             pc.setType(PETSc.PC.Type.GAMG if self.matrix.diffusion_number >= MULTIGRID_FROM else PETSc.PC.Type.JACOBI)
             ksp.setFromOptions()
@@ -295,49 +291,6 @@ class _Krylov(Owner):
         ksp.setInitialGuessNonzero(ksp.getType() != PETSc.KSP.Type.PREONLY)
         self.method = f"{ksp.getType()} + {_preconditioner(pc)}"
         self._dt = dt
-
-
-def solve_in_place(space: Space, ksp: Any, x: Any, b: Any, values: Array, dt: float, name: str) -> int:
-    """Solve A new = V values for a field given and changed on this rank's own cells; the number of iterations.
-
-    V are the relative volumes; A keeps totals, and what the solve leaves of them is given back.  `x` and `b` are
-    scratch, `dt` and `name` for messages.  Collective.  Raises NumericsError when the solver does not converge.
-    """
-    volumes = space.unknowns(space.relative_volumes)
-    x.array[:] = space.unknowns(values)
-    b.array[:] = x.array * volumes
-    ksp.solve(b, x)
-    iterations = int(ksp.getIterationNumber())
-    reason = ksp.getConvergedReason()
-    if reason == PETSc.KSP.ConvergedReason.DIVERGED_NANORINF:
-        raise NotFiniteError(f"{name} is no longer finite")
-    if reason < 0:
-        raise NumericsError(
-            f"diffusion of {name} not solved: PETSc reason {reason} after {iterations} iterations, residual "
-            f"{ksp.getResidualNorm():.3g}, dt = {dt:g}"
-        )
-    if ksp.getType() == PETSc.KSP.Type.PREONLY:
-        _check_direct(ksp, x, b, name)
-    space.take_unknowns(values, x.array)
-    x.array[:] *= volumes
-    defect, size = b.sum() - x.sum(), x.norm(PETSc.NormType.NORM_1)
-    if size > 0.0:
-        values += np.abs(values) * (defect / size)
-    return iterations
-
-
-def _check_direct(ksp: Any, x: Any, b: Any, name: str) -> None:
-    """PETSc takes whatever a preconditioner makes of b for the solution; raises NumericsError where it is none."""
-    residual = b.duplicate()
-    ksp.getOperators()[0].mult(x, residual)
-    residual.axpy(-1.0, b)
-    left, size = residual.norm(), b.norm()
-    residual.destroy()
-    if left > DIRECT_RESIDUAL * size:
-        raise NumericsError(
-            f"diffusion of {name} not solved: PETSc options -{name}_ksp_type preonly -{name}_pc_type "
-            f"{ksp.getPC().getType()} leave a residual of {left / size:.1g}; accepted: a direct solver, as lu"
-        )
 
 
 class _CosinePreconditioner:
@@ -374,27 +327,3 @@ def _preconditioner(pc: Any) -> str:
     if kind == PETSc.PC.Type.PYTHON:
         return "cosine transform"
     return "Gauss-Seidel and cosine transform" if kind == PETSc.PC.Type.COMPOSITE else str(kind)
-
-
-def take_options(solver: Any, name: str) -> None:
-    """Let the user's PETSc options for a field change its solver.
-
-    Raises InputError when PETSc does not know one of their values, or would leave the scaled system in place of ours.
-    """
-    given = PETSc.Options(f"{name}_")
-    if given.getBool("ksp_diagonal_scale", False) and not given.getBool("ksp_diagonal_scale_fix", False):
-        raise InputError(
-            f"PETSc option -{name}_ksp_diagonal_scale; accepted with -{name}_ksp_diagonal_scale_fix, which puts the "
-            "matrix back that the next step is made of"
-        )
-    try:
-        solver.setFromOptions()
-    except PETSc.Error as error:
-        raise InputError(f"PETSc options for {name}: {petsc_reason(error)}; accepted: what PETSc knows") from None
-
-
-def petsc_reason(error: Any) -> str:
-    """The line of PETSc's traceback that says what is wrong."""
-    lines = [line.split("] ", 1)[-1].strip() for line in str(error).splitlines()]
-    reasons = [line for line in lines if line and not line.startswith(("error code", "#")) and "() at " not in line]
-    return reasons[0] if reasons else lines[0]

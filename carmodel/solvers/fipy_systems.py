@@ -11,8 +11,9 @@ from ..spaces.layout import Numbered
 from ..spaces.mesh import adjacent_cells
 from ..tools.owner import Owner, destroyed_if_unfinished
 from ..tools.petsc import PETSc
-from .diffusion import MULTIGRID_FROM, take_options
+from .diffusion import MULTIGRID_FROM
 from .fipy_terms import Equations
+from .krylov import take_options
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]

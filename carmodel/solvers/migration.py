@@ -7,7 +7,7 @@ from ..spaces import Space
 from ..tools.errors import NumericsError
 from ..tools.owner import Owner, destroyed_if_unfinished
 from ..tools.petsc import PETSc
-from .diffusion import RELATIVE_RESIDUAL, petsc_reason, solve_in_place, take_options
+from .krylov import RELATIVE_RESIDUAL, petsc_reason, solve_in_place, take_options
 
 Array = NDArray[np.float64]
 

@@ -142,14 +142,14 @@ class CutBoxSpace(BoxSpace):
     def _leave_out(self, cells: NDArray[np.bool_]) -> None:
         """Close cells, given with their ghosts, and all faces of theirs."""
         self.inside[cells] = 0.0
-        self._renew(self.inside)
+        self.renew(self.inside)
         for axis, faces in enumerate(self.open_faces):
             along = _AXES[axis]
             faces[self.inside == 0.0] = 0.0
             before, after = _at(along, slice(None, -1)), _at(along, slice(1, None))
             faces[before][self.inside[after] == 0.0] = 0.0
 
-    def _renew(self, field: Array) -> None:
+    def renew(self, field: Array) -> None:
         """Make ghosts valid; those beyond the walls become zero; collective."""
         self.exchange_field(field.reshape(-1))
         for axis in range(3):
@@ -174,7 +174,7 @@ class CutBoxSpace(BoxSpace):
         own = widest[1:-1, 1:-1, 1:-1]
         for faces, _ in self._sides():
             np.maximum(own, faces, out=own)
-        self._renew(widest)
+        self.renew(widest)
         return widest
 
     def _share_volume(self) -> None:
@@ -191,18 +191,18 @@ class CutBoxSpace(BoxSpace):
             for faces, beyond in self._sides():
                 reach[own] += faces * beyond(weight)
             np.divide(lack, reach, out=asking, where=reach > 0.0)
-            self._renew(asking)
+            self.renew(asking)
             for faces, beyond in self._sides():
                 asked[own] += faces * beyond(asking)
             asked *= weight
             granted = np.minimum(1.0, np.divide(spare, asked, out=np.ones_like(spare), where=asked > 0.0))
-            self._renew(granted)
+            self.renew(granted)
             for faces, beyond in self._sides():
                 got[own] += faces * beyond(weight) * beyond(granted)
             self.inside[own] += (asking * got - asked * granted)[own]
-            self._renew(self.inside)
+            self.renew(self.inside)
             unmet = np.maximum(asked - spare, 0.0)
-            self._renew(unmet)
+            self.renew(unmet)
 
     def _narrow_faces(self) -> None:
         """Where no neighbour had enough to spare, faces are not wider than their cells allow."""
@@ -257,9 +257,9 @@ class CutBoxSpace(BoxSpace):
     def subtract_diffusion(self, u: Array, out: Array, diffusivities: Sequence[float | Array]) -> None:
         """As `BoxSpace.subtract_diffusion`."""
         for field, result, D in zip(self.grid(u), out.reshape(-1, *self.owned_shape), diffusivities, strict=True):
-            cutstencils.subtract_diffusion(field, result, self._conductance(D), self._inverse)
+            cutstencils.subtract_diffusion(field, result, self.conductance(D), self._inverse)
 
-    def _conductance(self, D: float | Array) -> Array:
+    def conductance(self, D: float | Array) -> Array:
         """Open share times D / h^2 of all faces, kept for each diffusivity."""
         key = D if isinstance(D, float) else id(D)
         if key not in self._conductances or self._conductances[key][0] is not D:
@@ -304,7 +304,7 @@ class CutBoxSpace(BoxSpace):
         numbers = np.zeros(self.ghosted_shape)
         first = self.comm.exscan(self._matrix_size[0]) or 0
         self.owned(numbers.reshape(-1))[self._holds] = first + np.arange(self._matrix_size[0])
-        self._renew(numbers)
+        self.renew(numbers)
         return np.where(self.inside > 0.0, numbers, -1.0).astype(np.int64)
 
     def migration_rows(self, values: Array, dt: float, mover: Mover, taxis: str) -> None:
