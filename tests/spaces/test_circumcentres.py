@@ -2,13 +2,16 @@
 
 import numpy as np
 import pytest
+from scipy.interpolate import RegularGridInterpolator
 from scipy.linalg import eigvals
 from scipy.sparse import csr_array, diags_array
 from scipy.sparse.linalg import eigs
 
+from carmodel.integrators import Krylov, Strang
 from carmodel.integrators.coupled import Coupled
 from carmodel.model import Medium
 from carmodel.models.polyakov import PRESETS
+from carmodel.spaces import BoxSpace
 from carmodel.spaces.circumcentres import ENOUGH, circumcentres, find_weights
 from carmodel.spaces.mesh import MeshSpace, gmsh_mesh
 from tests.conftest import mpirun
@@ -32,6 +35,13 @@ SetFactory("OpenCASCADE"); Box(1) = {0, 0, 0, 1, 0.3, 0.3};
 Field[1] = MathEval; Field[1].F = "SIZE * (0.4 + 0.8 * x)"; Background Field = 1;
 Mesh.MeshSizeExtendFromBoundary = 0; Mesh.Optimize = OPTIMISED;
 """
+
+
+CUBE = """
+SetFactory("OpenCASCADE"); Box(1) = {0, 0, 0, 1.2, 1.2, 1.2};
+Mesh.MeshSizeMin = SIZE; Mesh.MeshSizeMax = SIZE; Mesh.Optimize = OPTIMISED;
+"""
+SIDE, AMPLITUDES = 1.2, (0.3, 0.05, 0.6, 0.2, 0.3, 0.3, 0.4)
 
 
 def mesh_space(folder, script, size, optimised):
@@ -239,3 +249,54 @@ def test_coupled_and_face_lists_have_one_diffusion_matrix(tmp_path):
     ours.destroy()
     coupled.destroy()
     space.destroy()
+
+
+def smooth_start(x, y, z):
+    """Seven fields, each a wave that has no slope at the walls of the cube."""
+    rng = np.random.default_rng(3)
+    waves = [
+        np.prod([np.cos(k * np.pi * s / SIDE) for k, s in zip(rng.integers(0, 3, 3), (x, y, z), strict=True)], axis=0)
+        for _ in range(7)
+    ]
+    return [amplitude * (1.0 + 0.6 * wave) for amplitude, wave in zip(AMPLITUDES, waves, strict=True)]
+
+
+def after_a_day(space, places):
+    """The whole model, `strang` of second order with central taxis: fields on the own cells, shape (7, n_owned)."""
+    u, t = space.zeros(7), 0.0
+    for field, values in zip(u, smooth_start(*places), strict=True):
+        field[:] = values
+    integrator = Strang(space, Medium(P), taxis="central", diffusion=Krylov("sdirk2"))
+    while t < 1.0 - 1e-9:
+        t += integrator.step(u, 0.0125)
+    integrator.destroy()
+    return space.owned(u).reshape(7, -1).copy()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("optimised", "least"), [(False, 1.8), (True, 1.5)])
+def test_the_whole_model_converges(tmp_path, optimised, least):
+    """Against a box of 48^3 with the same steps: error of all fields at the cells' points, relative to their norms."""
+    box = BoxSpace((48, 48, 48), (SIDE, SIDE, SIDE))
+    axes = [box.first_centre[d] + box.spacing[d] * np.arange(-1, 49) for d in range(3)]
+    grid = [axis.ravel() for axis in np.broadcast_arrays(axes[0], axes[1][:, None], axes[2][:, None, None])]
+    fine = after_a_day(box, grid).reshape(7, 48, 48, 48)
+    centres, walls = box.axis(0)[0] + box.spacing[0] * np.arange(-8, 56), ((0, 0), (8, 8), (8, 8), (8, 8))
+    box.destroy()
+    exact = [
+        RegularGridInterpolator((centres,) * 3, field, method="cubic") for field in np.pad(fine, walls, "symmetric")
+    ]
+    sizes, errors = [], []
+    for size in (0.17, 0.12, 0.085):
+        space = mesh_space(tmp_path, CUBE, size, optimised)
+        found, places = after_a_day(space, space.points.places), space.points.places[::-1, : space.n_owned].T
+        volumes = np.ravel(space.relative_volumes)
+        squares = []
+        for field, interpolated in zip(found, exact, strict=True):
+            wanted = interpolated(places)
+            squares.append((volumes * (field - wanted) ** 2).sum() / (volumes * wanted**2).sum())
+        sizes.append(space.n_cells ** (-1.0 / 3.0))
+        errors.append(np.sqrt(np.mean(squares)))
+        space.destroy()
+    assert errors[-1] < 1e-3, errors
+    assert order(errors, sizes) > least, errors
