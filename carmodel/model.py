@@ -112,7 +112,25 @@ class Model:
             raise ValueError(f"model {self.name}: its Parameters are those of model {MODELS[self.Parameters].name}")
         for kind in (self.Fields, self.Parameters):
             _set_apart(kind)
-        MODELS[self.Parameters] = self
+        for kind in (self.Parameters, self.ByCell, self.OfRun):
+            MODELS[kind] = self
+
+    @cached_property
+    def ByCell(self) -> Any:
+        """Parameters of which some differ from cell to cell, as compiled loops take them.
+
+        The numbers of all, shape (parameters,); which of them each row of the values, shape (rows, n_local), replaces;
+        and these.
+        """
+        kind = self.Parameters
+        names = ("numbers", "places", "values")
+        return namedtuple(f"{kind.__name__}_by_cell", names, module=kind.__module__)
+
+    @cached_property
+    def OfRun(self) -> Any:
+        """The same of a run of cells: a table of shape (parameters, cells)."""
+        kind = self.Parameters
+        return namedtuple(f"{kind.__name__}_of_run", ("table",), module=kind.__module__)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -180,7 +198,7 @@ def overflow(*sets: Any) -> InputError:
     )
 
 
-#: Models by the type of their parameters.
+#: Models by the type of their parameters, as numbers, by cell, or of a run of cells.
 MODELS: dict[type, Model] = {}
 
 #: Classes that `_set_apart` has renamed, and how many of a name.
@@ -208,10 +226,10 @@ def model_of(p: Any) -> Model:
 
 @dataclass(frozen=True, eq=False)
 class Medium:
-    """What the fields live in: parameters, and instead of some diffusivities arrays by cell.
+    """What the fields live in: parameters, and instead of some of them arrays by cell.
 
-    `given`: by parameter an array of shape (n_local,) with valid ghosts, in cm^2/day, another array whenever its
-    values are others; None is as if it were not there.
+    `given`: by parameter an array of shape (n_local,) with valid ghosts, another array whenever its values are others;
+    None is as if it were not there.
     """
 
     parameters: Any
@@ -238,6 +256,31 @@ class Medium:
         given = self.parameters._asdict() | self.by_cell
         return [given[self.model.diffusivity[name]] for name in self.model.names]
 
+    @property
+    def diffuses_evenly(self) -> bool:
+        """Whether no diffusivity is given by cell."""
+        return not self.by_cell.keys() & set(self.model.diffusivity.values())
+
+    @cached_property
+    def local(self) -> Any:
+        """The parameters, arrays instead of numbers for those given by cell."""
+        return self.parameters._replace(**self.by_cell)
+
+    @cached_property
+    def in_loops(self) -> Any:
+        """What compiled loops over cells take: the parameters, or `Model.ByCell` of them."""
+        used = {name: v for name, v in self.by_cell.items() if name not in self.model.diffusivity.values()}
+        if not used:
+            return self.parameters
+        places = np.array([self.model.parameter_names.index(name) for name in used])
+        return self.model.ByCell(np.array(self.parameters), places, np.stack(list(used.values())))
+
+    def is_as(self, other: "Medium") -> bool:
+        """Whether all parameters are the same numbers, or by cell the same arrays."""
+        mine, others = self.by_cell, other.by_cell
+        same = mine.keys() == others.keys() and all(mine[name] is others[name] for name in mine)
+        return same and self.parameters == other.parameters
+
     def diffuses_as(self, other: "Medium") -> bool:
         """Whether all fields have the same number, or by cell the same array."""
         pairs = zip(self.diffusivities, other.diffusivities, strict=True)
@@ -247,5 +290,5 @@ class Medium:
     def moving(self) -> NDArray[np.bool_]:
         """Which of `model.movers` move: a taxis of theirs is not of strength zero."""
         taxis, movers = self.model.taxis, self.model.movers.values()
-        on = [any(getattr(self.parameters, taxis[k].strength) != 0.0 for k in numbers) for numbers in movers]
+        on = [any(np.any(getattr(self.local, taxis[k].strength) != 0.0) for k in numbers) for numbers in movers]
         return np.array(on, dtype=bool)

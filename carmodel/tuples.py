@@ -75,6 +75,35 @@ def at(rows: Any, i: Any) -> Any:
     return function("rows, i", f"return Fields({each('rows[{f}][i]', len(rows))})", Fields=Fields)
 
 
+def _class_of(p: Any) -> Any:
+    """Of a tuple, or of the one that numba's type stands for."""
+    return getattr(p, "instance_class", type(p))
+
+
+@by_types
+def of_run(p: Any, start: Any, n: Any) -> Any:
+    """Parameters of n local cells from `start` on, for `of_cell`."""
+    model = MODELS[_class_of(p)]
+    if _class_of(p) is not model.ByCell:
+        return function("p, start, n", "return p")
+    lines = [
+        "table = np.empty((p.numbers.size, n))",
+        "for k in range(p.numbers.size): table[k, :] = p.numbers[k]",
+        "for k in range(p.places.size): table[p.places[k], :] = p.values[k, start : start + n]",
+    ]
+    return function("p, start, n", *lines, "return OfRun(table)", np=np, OfRun=model.OfRun)
+
+
+@by_types
+def of_cell(p: Any, i: Any) -> Any:
+    """Parameters of cell i of a run."""
+    model = MODELS[_class_of(p)]
+    if _class_of(p) is not model.OfRun:
+        return function("p, i", "return p")
+    values = each("p.table[{f}, i]", len(model.parameter_names))
+    return function("p, i", f"return Own({values})", Own=model.Parameters)
+
+
 @by_types
 def picked(arrays: Any, z: Any, y: Any, x: Any) -> Any:
     """The value of each array (nz, ny, nx) in one cell."""

@@ -121,7 +121,7 @@ class Coupled:
 
         Where they are others, FiPy makes all its terms anew: nothing of the old coefficients stays in a stencil.
         """
-        if medium.parameters != self.medium.parameters or not medium.diffuses_as(self.medium):
+        if not medium.is_as(self.medium):
             old = self.systems
             self._set_up(medium)
             self.systems.iterations += old.iterations
@@ -227,7 +227,7 @@ class Coupled:
 
     def _assemble(self, f: int, v: Array) -> tuple[float, float, float]:
         """Bring the system of field f up to date with the state; what `Systems.residual` says of it."""
-        p, systems = self.medium.parameters, self.systems
+        p, systems = self.medium.local, self.systems
         with np.errstate(over="ignore", invalid="ignore"):  # where an iteration diverges; the caller looks
             u = self.model.Fields(*v)
             production, loss = balance(u, slow(u, p), p)

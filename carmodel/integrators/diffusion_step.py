@@ -100,7 +100,7 @@ class Heat:
 
         Raises ValueError where the heat semigroup is not known.
         """
-        if medium.by_cell or not isinstance(space, BoxSpace):
+        if not medium.diffuses_evenly or not isinstance(space, BoxSpace):
             raise ValueError("the heat semigroup is known for a box of cells and constant diffusivities")
         solver = HeatDiffusion(space, medium.numbers, medium.model.names)
         return DiffusionStep(space, medium, solver, schemes=(EXACT, SDIRK2), taxis=taxis)
@@ -121,7 +121,7 @@ class Jacobi:
         """Its steps on a space.  Raises ValueError where the published program has none."""
         if taxis is not None:
             raise ValueError("the published program's Jacobi solver goes with explicit taxis: with Heun")
-        if medium.by_cell or not isinstance(space, BoxSpace):
+        if not medium.diffuses_evenly or not isinstance(space, BoxSpace):
             raise ValueError("the published program's Jacobi solver has a box of cells and constant diffusivities")
         return JacobiDiffusion(space, medium.model.names, self.most, self.tolerance)
 

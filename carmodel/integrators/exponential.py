@@ -93,7 +93,7 @@ class Exponential(Owner):
         self._set(medium)
 
     def _set(self, medium: Medium) -> None:
-        assert not medium.by_cell  # a diffusivity by cell is not diagonal among cosines
+        assert medium.diffuses_evenly  # a diffusivity by cell is not diagonal among cosines
         self.medium, self._D = medium, np.array(medium.diffusivities)
 
     def step(self, u: Array, dt: float) -> float:

@@ -85,6 +85,6 @@ class _PatankarStep:
         self.space, self.substeps, self._runs = space, substeps, space.runs
 
     def advance(self, u: Array, duration: float, medium: Medium, _clamped: Array) -> None:
-        patankar.advance(u, *self._runs, duration / self.substeps, self.substeps, medium.parameters)
+        patankar.advance(u, *self._runs, duration / self.substeps, self.substeps, medium.in_loops)
         if self.space.outside is not None:
             self.space.owned(u)[:, self.space.outside] = 0.0

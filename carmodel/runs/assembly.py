@@ -21,12 +21,12 @@ from ..tools.petsc import PETSc
 from ..tools.ranks import together
 from .dosing import Schedule
 from .footprint import cells_of, check_fits
-from .initial import density_warning, diffusivity_by_cell, initial_state
+from .initial import density_warning, initial_state, parameter_by_cell
 from .oddities import clipped_faces, odd_values
 from .plan import Plan
 from .simulation import Guard, Observer, Simulation
 from .statefile import StateFile, Stored
-from .tissue import cut_box, diffusivity_of_regions
+from .tissue import cut_box, parameter_of_regions
 
 Array = NDArray[np.float64]
 
@@ -64,14 +64,18 @@ class Assembly(Owner):
                 return
             masks, regions = scenario.parameters.masks, scenario.parameters.by_region
             by_cell = together(
-                comm, lambda: {name: diffusivity_by_cell(name, mask, space) for name, mask in masks.items()}
+                comm,
+                lambda: {
+                    name: parameter_by_cell(name, mask, space, name in scenario.model.positive)
+                    for name, mask in masks.items()
+                },
             )
             for name, given in regions.items():
                 usual = getattr(scenario.parameters.values, name)
-                by_cell[name] = diffusivity_of_regions(given.by_region, usual, space)
+                by_cell[name] = parameter_of_regions(given.by_region, usual, space)
             u = self.u = together(comm, lambda: initial_state(scenario.initial, space))
-            for D in by_cell.values():
-                space.exchange_field(D)
+            for values in by_cell.values():
+                space.exchange_field(values)
             medium = Medium(scenario.parameters.values, by_cell)
             largest = dict(zip(medium.model.names, space.sum_min_max(u)[2].tolist(), strict=True))
             self.schedule = self._schedule(u, medium)
@@ -180,7 +184,7 @@ def make_integrator(choices: IntegratorChoices, space: Space, medium: Medium) ->
         return Coupled(space, medium, taxis=choices.taxis, scheme=choices.scheme)
     if choices.kind == "imex":
         is_box = isinstance(space, BoxSpace) and space.outside is None
-        if is_box and not medium.by_cell and _exponential_is_wanted(choices, medium.model.names):
+        if is_box and medium.diffuses_evenly and _exponential_is_wanted(choices, medium.model.names):
             assert isinstance(space, BoxSpace)
             return Exponential(space, medium, taxis=choices.taxis, rtol=choices.rtol, dt=choices.dt)
         return Imex(space, medium, taxis=choices.taxis, rtol=choices.rtol, dt=choices.dt)

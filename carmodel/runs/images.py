@@ -1,4 +1,4 @@
-"""VTK images that a run file names: a field, or a diffusivity, as cell data."""
+"""Images that a run file names, a field or a parameter: cell data of VTK images, voxels of a scan."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyvista
 from numpy.typing import NDArray
 
 from ..scenario.fields import Initial
@@ -15,8 +16,9 @@ from ..scenario.space import Box
 from ..spaces import BoxSpace, Space
 from ..spaces.meshfile import ACCEPTED, read_mesh_file
 from ..tools.errors import InputError
+from ..tools.scan import SCANS, Scan, read_scan
 from ..tools.vtkreader import read_vtk
-from .tissue import Tissue
+from .tissue import MOST_PARTS, Tissue
 
 Array = NDArray[np.float64]
 
@@ -34,12 +36,12 @@ class NamedImage:
     ignore_geometry: bool
 
     def read(self) -> tuple[Any, Array]:
-        """The VTK image and its cell data, shape (nz, ny, nx): finite and not negative.
+        """A VTK image and its cell data, shape (nz, ny, nx): finite and not negative.
 
         Raises InputError, naming the key, when the file is not that.
         """
         array = self.array
-        accepted = f"a VTK image (.vti, .pvti) with cell data '{array}'"
+        accepted = f"a VTK image (.vti, .pvti) with cell data '{array}', or a scan ({', '.join(SCANS)})"
         try:
             image = read_vtk(Path(self.file))
         except ValueError as error:
@@ -58,12 +60,39 @@ class NamedImage:
             raise self._refused(f"'{array}' has values that are negative or not finite", accepted)
         return image, values
 
+    @property
+    def is_scan(self) -> bool:
+        """Whether it says where its voxels lie, of any size, instead of being of the space's own cells."""
+        return self.file.lower().endswith(SCANS)
+
+    def read_scan(self, low: Array, high: Array) -> Scan:
+        """The scan, finite and not negative, that covers what lies between two corners in cm, shape (3,) each.
+
+        Raises InputError, naming the key, when it is not that.
+        """
+        try:
+            scan = read_scan(Path(self.file), self.array)
+        except ValueError as error:
+            raise self._refused(str(error), f"a scan ({', '.join(SCANS)})") from None
+        if not np.isfinite(scan.values).all() or scan.values.min() < 0.0:
+            raise self._refused("has voxels that are negative or not finite", "numbers from 0 on")
+        if not scan.covers(low, high):
+            raise self._refused(
+                f"does not cover {_region(zip(low, high, strict=True))} cm",
+                "a scan that does: its affine says where its voxels lie",
+            )
+        return scan
+
     def read_for_box(self, cells: Sequence[int], walls: Sequence[tuple[float, float]]) -> Array:
         """The cell data, shape (nz, ny, nx), of an image of a box's own cells; `walls` are where it ends, in cm.
 
         Raises InputError when it is another image.
         """
-        image, values = self.read()
+        if self.is_scan:  # its cells are the box's, wherever it says that it lies
+            scan = self.read_scan(np.zeros(0), np.zeros(0))
+            image, values = pyvista.ImageData(), np.asarray(scan.values.T, float)
+        else:
+            image, values = self.read()
         found = tuple(reversed(values.shape))
         if found != tuple(cells):
             raise self._refused(f"has {found} cells", f"an image of the box's {tuple(cells)} cells")
@@ -82,6 +111,11 @@ class NamedImage:
         Raises InputError, naming the key, when the file is not that.
         """
         own: Array
+        if self.is_scan and not self.ignore_geometry:
+            scan = self.read_scan(*extent_of(space))
+            if isinstance(space, BoxSpace):
+                return _means(scan, space)
+            return scan.interpolated(*space.centres)
         if isinstance(space, BoxSpace):
             edges = zip(space.first_centre, space.spacing, space.cells, strict=True)
             walls = [(first - 0.5 * h, first + (n - 0.5) * h) for first, h, n in edges]
@@ -114,7 +148,7 @@ def initial_images(initial: Initial) -> dict[str, NamedImage]:
 
 
 def mask_image(name: str, mask: Mask) -> NamedImage:
-    """The image of a diffusivity, the parameter `name`."""
+    """The image of the parameter `name`."""
     return NamedImage(mask.mask, mask.array, f"parameters.{name}.mask", mask.ignore_geometry)
 
 
@@ -137,11 +171,44 @@ def check_files(scenario: Scenario) -> None:
         if scenario.space.domain:
             origin = Tissue(scenario.space).origin
             walls = [(low, low + length) for low, length in zip(origin, scenario.space.lengths, strict=True)]
+    low, high = np.transpose(walls) if walls else (np.zeros(0), np.zeros(0))
     for image in images:
-        if isinstance(scenario.space, Box):
+        if image.is_scan and not image.ignore_geometry:
+            if isinstance(scenario.space, Box) and scenario.space.domain:
+                low, high = Tissue(scenario.space).part_in_box
+            image.read_scan(low, high)
+        elif isinstance(scenario.space, Box):
             image.read_for_box(scenario.space.cells, walls)
         else:
             image.read()
+
+
+def extent_of(space: Space) -> tuple[Array, Array]:
+    """Corners in cm between which its cells lie, of a box with a domain the tissue, shape (3,) each; collective."""
+    if isinstance(space, BoxSpace):
+        if (tissue := getattr(space, "tissue", None)) is not None:
+            low, high = tissue.part_in_box
+        else:
+            low = np.array(space.first_centre) - 0.5 * np.array(space.spacing)
+            high = low + np.array(space.spacing) * space.cells
+        return low, high
+    return np.array([x.min() for x in space.centres]), np.array([x.max() for x in space.centres])
+
+
+def _means(scan: Scan, space: BoxSpace) -> Array:
+    """Of each own cell, shape (nz, ny, nx): the mean over small cells about as fine as the voxels."""
+    parts = [min(MOST_PARTS, max(1, round(h / float(scan.voxel.min())))) for h in space.spacing]
+    shape = space.owned_shape
+    axes = [
+        first + h * ((np.arange(start * n, stop * n) + 0.5) / n - 0.5)
+        for first, h, (start, stop), n in zip(space.first_centre, space.spacing, space.ranges, parts, strict=True)
+    ]
+    means = np.empty(shape)
+    for k in range(shape[0]):
+        z = axes[2][k * parts[2] : (k + 1) * parts[2]]
+        fine = scan.interpolated(*np.meshgrid(axes[0], axes[1], z, indexing="ij"))
+        means[k] = fine.reshape(shape[2], parts[0], shape[1], parts[1], parts[2]).mean(axis=(1, 3, 4)).T
+    return means
 
 
 def _lies_at(image: Any, cells: Sequence[int], walls: Sequence[tuple[float, float]]) -> bool:

@@ -158,11 +158,16 @@ def density_warning(scenario: Scenario, largest: Mapping[str, float] = MappingPr
     return ""
 
 
-def diffusivity_by_cell(name: str, mask: Mask, space: Space) -> Array:
-    """A diffusivity, the parameter `name`, from a volume: shape (n_local,), ghosts not set.
+def parameter_by_cell(name: str, mask: Mask, space: Space, positive: bool) -> Array:
+    """A parameter from a volume: shape (n_local,), ghosts not set.
 
-    Raises InputError when the file cannot be used or holds negative values.
+    Raises InputError when the file cannot be used or holds negative values, or zeros where it must be `positive`.
     """
-    D = space.zeros()
-    space.owned(D)[...] = mask_image(name, mask).own_values(space)
-    return D
+    values = space.zeros()
+    values[:] = 1.0  # outside, and beyond walls: what no loop stumbles over
+    space.owned(values)[...] = mask_image(name, mask).own_values(space)
+    if space.outside is not None:
+        space.owned(values)[space.outside] = 1.0
+    if positive and values.min() == 0.0:
+        raise InputError(f"parameters.{name}.mask = '{mask.mask}': has zeros; accepted: greater than 0")
+    return values

@@ -18,7 +18,7 @@ from ..spaces.cutbox import CutBoxSpace, LevelSet
 from ..spaces.fractions import volume_shares
 from ..tools.errors import InputError
 from ..tools.ranks import together
-from ..tools.scan import Scan, read_labels
+from ..tools.scan import Scan, places_in, read_labels
 
 Array = NDArray[np.float64]
 
@@ -88,6 +88,12 @@ class Tissue:
         places = corners @ self.scan.affine[:3, :3].T + self.scan.affine[:3, 3]
         return places.min(axis=0), places.max(axis=0)
 
+    @property
+    def part_in_box(self) -> tuple[Array, Array]:
+        """The corners of the tissue's extent within the box."""
+        low, high = self.extent
+        return np.maximum(low, self.origin), np.minimum(high, self.origin + np.array(self.box.lengths))
+
     @cached_property
     def regions(self) -> dict[str, Region]:
         """By name."""
@@ -112,7 +118,7 @@ class Tissue:
 
     def labels_at(self, x: Array, y: Array, z: Array) -> NDArray[np.int32]:
         """The label of the voxel at points, arrays of one shape, in cm; 0 beyond the image."""
-        places = np.rint(_voxels(self.scan.affine, x, y, z)).astype(np.int64)
+        places = np.rint(self.scan.places(x, y, z)).astype(np.int64)
         shape = np.array(self.scan.values.shape).reshape(3, *[1] * (places.ndim - 1))
         inside = ((places >= 0) & (places < shape)).all(axis=0)
         i, j, k = np.where(inside, places, 0)
@@ -184,7 +190,7 @@ class _Surface:
 
     def __call__(self, x: Array, y: Array, z: Array) -> Array:
         points = np.meshgrid(x, y, z, indexing="ij", sparse=True)
-        places = _voxels(self._affine, *points) - self._first.reshape(3, 1, 1, 1)
+        places = places_in(self._affine, *points) - self._first.reshape(3, 1, 1, 1)
         found = map_coordinates(self._level, places, order=1, mode="constant", cval=FAR, output=float)
         return np.ascontiguousarray(found.transpose(2, 1, 0))
 
@@ -196,13 +202,6 @@ def _offset(level: NDArray[np.float32], volume: float) -> float:
         inside, more = (float(volume_shares(level - t, 1).sum()) for t in (offset, offset + SMALL))
         offset += SMALL * (volume - inside) / max(more - inside, 1e-300)
     return float(np.clip(offset, -MOST_OFFSET, MOST_OFFSET))
-
-
-def _voxels(affine: Array, x: Array, y: Array, z: Array) -> Array:
-    """Places in the image, in voxels, of points in cm: shape (3, ...)."""
-    inverse = np.linalg.inv(affine)
-    rows = [row[0] * x + row[1] * y + row[2] * z + row[3] for row in inverse[:3]]
-    return np.stack(np.broadcast_arrays(*rows))
 
 
 def _read(domain: Domain) -> Scan:
@@ -228,22 +227,22 @@ def cut_box(box: Box, comm: MPI.Intracomm) -> CutBoxSpace:
     return space
 
 
-def diffusivity_of_regions(values: Mapping[str, float], usual: float, space: Space) -> Array:
-    """A diffusivity that regions have, shape (n_local,), ghosts not set: the mean over each cell's small cells.
+def parameter_of_regions(values: Mapping[str, float], usual: float, space: Space) -> Array:
+    """A parameter that regions have, shape (n_local,), ghosts `usual`: the mean over each cell's small cells.
 
     Of several regions that hold a point the last one counts; elsewhere it is `usual`.
     """
     assert isinstance(space, CutBoxSpace)  # the scenario's validation has seen to it
-    D, parts, tissue = space.zeros(), space.parts, space.tissue
+    of_cells, parts, tissue = np.full(space.n_local, usual), space.parts, space.tissue
     ends = [space.corners(axis, parts)[parts:-parts] for axis in range(3)]
     x, y, z = (0.5 * (corners[:-1] + corners[1:]) for corners in ends)
-    own = space.owned(D)
-    for layer, layer_of_D in enumerate(own):
+    own = space.owned(of_cells)
+    for layer, of_layer in enumerate(own):
         points = np.meshgrid(z[layer * parts : (layer + 1) * parts], y, x, indexing="ij", sparse=True)
         labels = tissue.labels_at(*points[::-1])
         fine = np.full(labels.shape, usual)
         for name, value in values.items():
             fine[np.isin(labels, tissue.domain.labels[name])] = value
         _, ny, nx = own.shape
-        layer_of_D[...] = fine.reshape(parts, ny, parts, nx, parts).mean(axis=(0, 2, 4))
-    return D
+        of_layer[...] = fine.reshape(parts, ny, parts, nx, parts).mean(axis=(0, 2, 4))
+    return of_cells

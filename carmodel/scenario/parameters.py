@@ -11,7 +11,7 @@ from .tables import ModelTable, NonNegative, Table, one_of, read_model, unknown_
 
 
 class Mask(Table):
-    """A diffusivity by cell: cell data `array` of the volume `mask`, named after the parameter unless given.
+    """A parameter by cell: cell data `array` of the volume `mask`, named after the parameter unless given.
 
     `ignore_geometry`: the volume's cells are the box's, wherever it says that it lies.
     """
@@ -22,7 +22,7 @@ class Mask(Table):
 
 
 class ByRegion(Table):
-    """A diffusivity by region of `space.domain`, of several that hold a cell the last; elsewhere the preset's."""
+    """A parameter by region of `space.domain`, of several that hold a point the last; elsewhere the preset's."""
 
     by_region: dict[str, NonNegative]
 
@@ -54,7 +54,7 @@ def check_parameters(model: Model, values: Mapping[str, float], *others: str) ->
 class ParametersTable(ModelTable):
     """A preset and the values that replace its own: any parameter of the model.
 
-    A diffusivity may be a volume instead of a number; the preset's own number then stands in `values`.
+    A parameter may be a volume or regions instead of a number; the preset's own number then stands in `values`.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -83,14 +83,13 @@ class ParametersTable(ModelTable):
     def _names_of_the_model(self) -> Self:
         numbers = {name: value for name, value in self.__pydantic_extra__.items() if isinstance(value, float)}
         check_parameters(self.model, numbers, "preset")
-        diffusivities = sorted(set(self.model.diffusivity.values()))
-        for name in (*self.masks, *self.by_region):
+        for name in self.by_cell:
             if name not in self.model.parameter_names:
                 raise unknown_key(name, ("preset", *self.model.parameter_names))
-            if name not in diffusivities:
-                raise ValueError(
-                    f"{name}: is a table; accepted: a number, or a volume or regions for {', '.join(diffusivities)}"
-                )
+        for name, given in self.by_region.items():
+            for region, value in given.by_region.items():
+                if name in self.model.positive and value == 0.0:
+                    raise ValueError(f"{name}.by_region.{region} = {value:g}; accepted: greater than 0")
         return self
 
     @property
@@ -101,13 +100,23 @@ class ParametersTable(ModelTable):
 
     @property
     def masks(self) -> dict[str, Mask]:
-        """The volumes that diffusivities are taken from, by parameter."""
+        """The volumes that parameters are taken from."""
         return {name: value for name, value in self.__pydantic_extra__.items() if isinstance(value, Mask)}
 
     @property
     def by_region(self) -> dict[str, ByRegion]:
-        """Diffusivities that regions have, by parameter."""
+        """Values that regions have, by parameter."""
         return {name: value for name, value in self.__pydantic_extra__.items() if isinstance(value, ByRegion)}
+
+    @property
+    def by_cell(self) -> dict[str, Mask | ByRegion]:
+        """Volumes and regions, by parameter."""
+        return self.masks | self.by_region
+
+    @property
+    def diffusivities_by_cell(self) -> list[str]:
+        """Which of them are diffusivities."""
+        return [name for name in self.by_cell if name in self.model.diffusivity.values()]
 
 
 class Intervention(ModelTable):

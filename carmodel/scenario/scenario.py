@@ -80,8 +80,8 @@ class Scenario(Table):
                 "integrator.taxis = 'hybrid'; accepted with kind = 'coupled': 'central', 'upwind' or "
                 "'scharfetter-gummel'"
             )
-        jacobi, masks = self.integrator.diffusion == "jacobi", self.parameters.masks | self.parameters.by_region
-        if jacobi and masks:
+        jacobi, uneven = self.integrator.diffusion == "jacobi", self.parameters.diffusivities_by_cell
+        if jacobi and uneven:
             raise ValueError('integrator.diffusion = "jacobi" has constant diffusivities; accepted with a mask: "ksp"')
         if jacobi and self.space.kind != "box":
             raise ValueError('integrator.diffusion = "jacobi" has a box of cells; accepted on a mesh: "ksp"')
@@ -96,8 +96,8 @@ class Scenario(Table):
             ("method", "exponential", "'auto' or 'arkimex'"),
         ):
             given = getattr(self.integrator, key)
-            if given == by_transform and (masks or domain or self.space.kind != "box"):
-                where = f"with a mask for {next(iter(masks))}" if masks else "with a domain" if domain else "on a mesh"
+            if given == by_transform and (uneven or domain or self.space.kind != "box"):
+                where = f"with a mask for {uneven[0]}" if uneven else "with a domain" if domain else "on a mesh"
                 raise ValueError(
                     f"integrator.{key} = '{given}' has a box of cells and constant diffusivities; accepted {where}: "
                     f"{others}"
@@ -122,7 +122,7 @@ class Scenario(Table):
         return self
 
     def _check_regions(self, regions: Mapping[str, Any]) -> None:
-        """Shapes and diffusivities may name regions of the domain only."""
+        """Shapes and parameters may name regions of the domain only."""
         named: dict[str, Any] = {f"initial.{part.key}.region": part.shape for part in self.initial.parts}
         named |= {f"infusion.{n}.add.region": infusion.add for n, infusion in enumerate(self.infusion)}
         wanted = {key: shape.region for key, shape in named.items() if isinstance(shape, Region)}
@@ -153,7 +153,7 @@ class Scenario(Table):
         """The run file with every default written out; validating it gives this scenario again."""
         tables = self.model_dump(by_alias=True, exclude_none=True)
         tables["parameters"] = {"preset": self.parameters.preset} | self.parameters.values._asdict()
-        for name, given in (self.parameters.masks | self.parameters.by_region).items():
+        for name, given in self.parameters.by_cell.items():
             tables["parameters"][name] = given.model_dump()
         return tables
 

@@ -95,7 +95,7 @@ class Equations:
     def __init__(self, mesh: Any, medium: Medium, *, taxis: str = "central") -> None:
         if taxis not in TAXIS_TERMS:
             raise ValueError(f"taxis: {taxis!r} is unknown; accepted: {', '.join(TAXIS_TERMS)}")
-        p, model = medium.parameters, medium.model
+        p, model = medium.local, medium.model
         self.mesh = mesh
         self.fields = model.Fields(*(fipy.CellVariable(mesh=mesh, name=name, hasOld=True) for name in model.names))
         self.lead = fipy.Variable(1.0)

@@ -29,6 +29,8 @@ from ..tuples import (
     column,
     implicit,
     mean,
+    of_cell,
+    of_run,
     origins,
     passing,
     put,
@@ -57,23 +59,24 @@ def _advance_block(u: Array, start: int, stop: int, h: float, p: Any) -> None:
     shares of the predicted state.
     """
     n, w = stop - start, runs(u, start, stop, p)
+    local = of_run(p, start, n)
     exponentials, predicted_ones, v = slow_scratch(n, p), slow_scratch(n, p), np.empty((u.shape[0], n))
     for i in range(n):
-        put(exponentials, i, slow(at(w, i), p))
+        put(exponentials, i, slow(at(w, i), of_cell(local, i)))
     for i in range(n):
-        old = at(w, i)
-        passes = passing(old, slow_column(exponentials, i, p), p)
-        put(v, i, implicit(old, sources(old, p), sinks(old, p), passes, h, p))
+        old, q = at(w, i), of_cell(local, i)
+        passes = passing(old, slow_column(exponentials, i, p), q)
+        put(v, i, implicit(old, sources(old, q), sinks(old, q), passes, h, q))
     for i in range(n):
-        put(predicted_ones, i, slow(column(v, i, p), p))
+        put(predicted_ones, i, slow(column(v, i, p), of_cell(local, i)))
     for i in range(n):
-        old, new = at(w, i), column(v, i, p)
+        old, new, q = at(w, i), column(v, i, p), of_cell(local, i)
         share = shares(old, new)
         before, after = slow_column(exponentials, i, p), slow_column(predicted_ones, i, p)
-        P = mean(sources(old, p), sources(new, p))
-        L = weighted_mean(share, sinks(old, p), sinks(new, p))
-        r = weighted_mean(origins(share, p), passing(old, before, p), passing(new, after, p))
-        put_at(w, i, implicit(old, P, L, r, h, p))
+        P = mean(sources(old, q), sources(new, q))
+        L = weighted_mean(share, sinks(old, q), sinks(new, q))
+        r = weighted_mean(origins(share, p), passing(old, before, q), passing(new, after, q))
+        put_at(w, i, implicit(old, P, L, r, h, q))
 
 
 @compiled_for_threads

@@ -239,7 +239,7 @@ class BoxSpace(Owner):
         fields `model.neighbours` of v must be valid.
         """
         v, base, rate, out = (self.grid(state) for state in states)
-        stencils.explicit_stage((v, base, rate, out), stage, self._transport(medium, taxis), medium.parameters, clamped)
+        stencils.explicit_stage((v, base, rate, out), stage, self._transport(medium, taxis), medium.in_loops, clamped)
 
     def explicit_rate(self, v: Array, out: Array, medium: Medium, taxis: str) -> None:
         """Reactions and taxis at v; `out`, shape (fields, n_owned), is contiguous and has no ghosts.
@@ -247,7 +247,7 @@ class BoxSpace(Owner):
         Ghosts of the fields `model.neighbours` of v must be valid.
         """
         out = out.reshape(-1, *self.owned_shape)
-        stencils.explicit_rate(self.grid(v), out, self._transport(medium, taxis), medium.parameters)
+        stencils.explicit_rate(self.grid(v), out, self._transport(medium, taxis), medium.in_loops)
 
     def _transport(self, medium: Medium, taxis: str) -> stencils.Transport:
         """What taxis needs, kept until another medium comes."""
@@ -261,7 +261,7 @@ class BoxSpace(Owner):
     def sensitivities(self, u: Array, medium: Medium) -> Array:
         """chi of each taxis at a state, shape (taxes, n_local): where the ghosts of u are valid, so are these."""
         chi = np.empty((len(medium.model.taxis), *self.ghosted_shape))
-        stencils.sensitivity_fields(self.grid(u), medium.parameters, chi)
+        stencils.sensitivity_fields(self.grid(u), medium.in_loops, chi)
         return chi.reshape(len(chi), -1)
 
     def subtract_diffusion(self, u: Array, out: Array, diffusivities: Sequence[float | Array]) -> None:

@@ -235,8 +235,8 @@ class CutBoxSpace(BoxSpace):
         """As `BoxSpace.across_faces`, of open faces."""
         for axis, (left, right) in enumerate(super().across_faces(field)):
             inner = [slice(1, -1)] * 3
-            inner[_AXES[axis]] = slice(None, -1)
-            is_open = self.open_faces[axis][tuple(inner)] > 0.0
+            inner[axis] = slice(None, -1)
+            is_open = self.open_faces[_AXES[axis]][tuple(inner)] > 0.0
             yield left[is_open], right[is_open]
 
     # ---- operators -----------------------------------------------------------------------------------------------
@@ -246,13 +246,13 @@ class CutBoxSpace(BoxSpace):
         on_grid = tuple(self.grid(state) for state in states)
         cut = self.open_faces, self._inverse
         transport = self._transport(medium, taxis)
-        cutstencils.explicit_stage(on_grid, stage, transport, cut, medium.parameters, clamped)
+        cutstencils.explicit_stage(on_grid, stage, transport, cut, medium.in_loops, clamped)
 
     def explicit_rate(self, v: Array, out: Array, medium: Medium, taxis: str) -> None:
         """As `BoxSpace.explicit_rate`."""
         out = out.reshape(-1, *self.owned_shape)
         cut = self.open_faces, self._inverse
-        cutstencils.explicit_rate(self.grid(v), out, self._transport(medium, taxis), cut, medium.parameters)
+        cutstencils.explicit_rate(self.grid(v), out, self._transport(medium, taxis), cut, medium.in_loops)
 
     def subtract_diffusion(self, u: Array, out: Array, diffusivities: Sequence[float | Array]) -> None:
         """As `BoxSpace.subtract_diffusion`."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..model import Model
 from ..tools.compiled import compiled, compiled_for_threads
-from ..tuples import each, function, inner_rows, of_model, slow_scratch
+from ..tuples import each, function, inner_rows, of_model, of_run, slow_scratch
 from .fluxes import harmonic_mean
 from .reactions import react
 from .stencils import Mover, Stage, Transport, cell_of, face_flux, face_migration, sensitivity_fields
@@ -65,7 +65,8 @@ def _rate_row(
 ) -> None:
     """Reactions and taxis in the row (z, y): none outside."""
     z, y = row
-    react(inner_rows(v, z, y, p), p, exponentials, r)
+    local = of_run(p, (z * v.shape[2] + y) * v.shape[3] + 1, v.shape[3] - 2)
+    react(inner_rows(v, z, y, p), local, exponentials, r)
     _taxis_rows(v, r, z, y, transport, cut, p)
     inverse = cut[1][z, y]
     for f in range(r.shape[0]):

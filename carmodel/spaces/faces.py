@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..tools.compiled import compiled
-from ..tuples import column, picked_at, put, runs, sensitivities, slow_scratch, velocity
+from ..tuples import column, of_cell, of_run, picked_at, put, runs, sensitivities, slow_scratch, velocity
 from .fluxes import migration_weights, taxis_flux
 from .reactions import react
 from .stencils import Mover, Stage
@@ -47,8 +47,9 @@ BLOCK = 128
 @compiled
 def sensitivity_fields(v: Array, p: Any, chi: Array) -> None:
     """chi of each taxis in all cells, ghosts included."""
+    local = of_run(p, 0, v.shape[1])
     for i in range(v.shape[1]):
-        put(chi, i, sensitivities(column(v, i, p), p))
+        put(chi, i, sensitivities(column(v, i, p), of_cell(local, i)))
 
 
 @compiled
@@ -73,7 +74,7 @@ def _rates(v: Array, start: int, own: Own, p: Any, scratch: Array, r: Array) -> 
     """R - div(taxis) of the block of own cells from `start` on; how many they are."""
     n = min(r.shape[1], own.volume.size - start)
     first = own.first + start
-    react(runs(v, first, first + n, p), p, scratch, r)
+    react(runs(v, first, first + n, p), of_run(p, first, n), scratch, r)
     for k in range(own.movers.size):
         rates, divergence = r[own.movers[k]], own.divergence[k]
         for i in range(n):

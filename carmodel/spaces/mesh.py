@@ -237,11 +237,11 @@ class MeshSpace(Owner):
 
     def explicit_stage(self, states: States, stage: Stage, medium: Medium, taxis: str, clamped: Array) -> None:
         """As `BoxSpace.explicit_stage`."""
-        faces.explicit_stage(states, stage, self._with_taxis(states[0], medium, taxis), medium.parameters, clamped)
+        faces.explicit_stage(states, stage, self._with_taxis(states[0], medium, taxis), medium.in_loops, clamped)
 
     def explicit_rate(self, v: Array, out: Array, medium: Medium, taxis: str) -> None:
         """As `BoxSpace.explicit_rate`."""
-        faces.explicit_rate(v, self._with_taxis(v, medium, taxis), medium.parameters, out)
+        faces.explicit_rate(v, self._with_taxis(v, medium, taxis), medium.in_loops, out)
 
     def subtract_diffusion(self, u: Array, out: Array, diffusivities: Sequence[float | Array]) -> None:
         """As `BoxSpace.subtract_diffusion`: out -= div(D grad u), field by field."""
@@ -272,7 +272,7 @@ class MeshSpace(Owner):
     def sensitivities(self, u: Array, medium: Medium) -> Array:
         """As `BoxSpace.sensitivities`."""
         chi = np.empty((len(medium.model.taxis), self.n_local))
-        faces.sensitivity_fields(u, medium.parameters, chi)
+        faces.sensitivity_fields(u, medium.in_loops, chi)
         return chi
 
     def diffusion_matrix(self, diffusivity: Array | float, dt: float) -> Any:

@@ -24,7 +24,7 @@ def largest_peclet_numbers(space: Space, u: Array, medium: Medium) -> dict[str, 
             D = space.across_faces(space.zeros() + medium.diffusivities[f])
             speeds: list[Array] = []
             for k in taxes:
-                chi = space.zeros() + model.taxis[k].sensitivity(fields, medium.parameters)
+                chi = space.zeros() + model.taxis[k].sensitivity(fields, medium.local)
                 pairs = zip(space.across_faces(chi), space.across_faces(u[model.attractants[k]]), strict=True)
                 parts = [0.5 * (chi_l + chi_r) * (S_r - S_l) for (chi_l, chi_r), (S_l, S_r) in pairs]
                 speeds = [a + b for a, b in zip(speeds, parts, strict=True)] if speeds else parts

@@ -18,7 +18,9 @@ from ..tuples import (
     each,
     function,
     inner_rows,
+    of_cell,
     of_model,
+    of_run,
     picked,
     put_at,
     rows,
@@ -125,8 +127,9 @@ def sensitivity_fields(v: Array, p: Any, chi: Array) -> None:
     for z in numba.prange(v.shape[1]):
         for y in range(v.shape[2]):
             fields, out = rows(v, z, y, p), sensitivity_rows(chi, z, y, p)
+            local = of_run(p, (z * v.shape[2] + y) * v.shape[3], v.shape[3])
             for x in range(v.shape[3]):
-                put_at(out, x, sensitivities(at(fields, x), p))
+                put_at(out, x, sensitivities(at(fields, x), of_cell(local, x)))
 
 
 @of_model
@@ -143,7 +146,8 @@ def _taxis_rows(model: Model) -> Any:
 @compiled
 def _rate_row(v: Array, z: int, y: int, transport: Transport, p: Any, exponentials: Array, r: Array) -> None:
     """Reactions and taxis in the row (z, y); `exponentials` is scratch, of `slow_scratch`."""
-    react(inner_rows(v, z, y, p), p, exponentials, r)
+    local = of_run(p, (z * v.shape[2] + y) * v.shape[3] + 1, v.shape[3] - 2)
+    react(inner_rows(v, z, y, p), local, exponentials, r)
     _taxis_rows(v, r, z, y, transport, p)
 
 

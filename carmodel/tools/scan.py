@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import map_coordinates
 
 from .files import VOLUME_BYTES, open_regular
 from .memory import available, in_words
@@ -49,6 +50,13 @@ _NRRD_SPACES = {
 }  # fmt: skip
 
 
+#: Ends of the names of files that say where their voxels lie.
+SCANS = (".nii", ".nii.gz", ".nrrd")
+
+#: How far beyond its outermost voxels a scan is taken to reach, in voxels: what rounding makes is less.
+NEAR = 0.01
+
+
 class Scan(NamedTuple):
     """Values of voxels, shape (i, j, k); `affine`, (4, 4), takes i, j, k, 1 to the centre of a voxel in cm.
 
@@ -68,6 +76,30 @@ class Scan(NamedTuple):
     def voxel_volume(self) -> float:
         """In cm^3."""
         return float(abs(np.linalg.det(self.affine[:3, :3])))
+
+    def places(self, x: Array, y: Array, z: Array) -> Array:
+        """Places in the image, in voxels, of points in cm: shape (3, ...)."""
+        return places_in(self.affine, x, y, z)
+
+    def covers(self, low: Array, high: Array) -> bool:
+        """Whether all between two corners in cm, shape (3,) each, lies in its voxels; of no corners, yes."""
+        if not low.size:
+            return True
+        corners = np.meshgrid(*zip(low, high, strict=True))
+        limits = np.array(self.values.shape).reshape(3, 1, 1, 1) - 0.5 + NEAR
+        places = self.places(*corners)
+        return bool((places >= -0.5 - NEAR).all() and (places <= limits).all())
+
+    def interpolated(self, x: Array, y: Array, z: Array) -> Array:
+        """Values at points in cm, linear between the centres of voxels; beyond these those of the nearest."""
+        return np.asarray(map_coordinates(self.values, self.places(x, y, z), order=1, mode="nearest", output=float))
+
+
+def places_in(affine: Array, x: Array, y: Array, z: Array) -> Array:
+    """Places in an image, in voxels, of points in cm: shape (3, ...)."""
+    inverse = np.linalg.inv(affine)
+    rows = [row[0] * x + row[1] * y + row[2] * z + row[3] for row in inverse[:3]]
+    return np.stack(np.broadcast_arrays(*rows))
 
 
 def read_scan(path: Path, array: str, unit: str | None = None) -> Scan:

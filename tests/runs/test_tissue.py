@@ -14,6 +14,7 @@ from mpi4py import MPI
 
 from carmodel.commands.compare import compare
 from carmodel.results import RunDirectory
+from carmodel.runs.images import NamedImage
 from carmodel.runs.tissue import cut_box
 from carmodel.scenario.space import Box
 
@@ -55,6 +56,7 @@ mask = "MASK"
 labels = { tissue = [1, 2], tumour = [2], vessel = [3] }
 [parameters]
 D_C = { by_region = { tumour = 0.002 } }
+r_T = { by_region = { tumour = 0.3 } }
 [initial]
 tumour = { shape = "region", region = "tumour", value = 1.0, negative_fraction = 0.1 }
 cart = { shape = "region", region = "vessel", reach = 0.15, value = 0.5 }
@@ -185,6 +187,77 @@ def test_run_on_a_domain_keeps_what_it_is_about(carmodel, write, tmp_path):
         assert not values[hidden].any()
         assert values[~hidden].min() >= 0.0
     assert "vtkGhostType" not in run.names
+
+
+def test_rates_by_region_act_there_and_nowhere_else(carmodel, write, tmp_path):
+    """Without cells that move, what grows in the tumour is the logistic law with the region's own rate."""
+    still = "".join(f"{name} = 0.0\n" for name in ("D_T", "mu_0", "nu", "mu_1", "d_TA", "d_TB", "gamma"))
+    text = RUN.replace("MASK", str(save(tmp_path / "a.nii.gz"))).replace("[parameters]\n", f"[parameters]\n{still}")
+    text = text.replace("value = 1.0, negative_fraction = 0.1", "value = 0.2")
+    text = text.replace("reach = 0.15, value = 0.5", "reach = 0.15, value = 0.0")
+    text += "[[intervention]]\ntime = 0.15\nscale = { r_T = 2.0 }\n"
+    answer = carmodel("run", write(text), "--out", tmp_path / "out", "--quiet")
+    assert answer.code == 0, answer.err
+    volume = pyvista.read(tmp_path / "out/fields/t00002.vti")
+    found, start = np.asarray(volume.cell_data["TA"]), pyvista.read(tmp_path / "out/fields/t00000.vti")["TA"]
+    grown = 1.0 / (1.0 + (1.0 / np.maximum(start, 1e-300) - 1.0) * np.exp(-0.3 * 0.15 - 0.6 * 0.15))
+    inside = np.asarray(start) == np.asarray(start).max()  # cells of which all is tumour
+    assert inside.sum() > 5
+    assert found[inside] == pytest.approx(np.asarray(grown)[inside], rel=1e-5)
+    outside = np.asarray(start) == 0.0
+    assert not found[outside].any()
+
+
+def ramp(path, axes=(1.0, 1.0, 1.0), offset=0.0, grow=1.0):
+    """A map on voxels of its own, 0.3 + 0.2 x in cm, over the image of the mask and `grow` times its extent."""
+    matrix = np.diag([10.0 * 0.04 * axis for axis in axes] + [1.0])
+    size = [int(grow * n * VOXEL / 0.04) + 4 for n in SHAPE]
+    matrix[:3, 3] = np.array([10.0, -20.0, 30.0]) - matrix[:3, :3] @ (0.5 * (np.array(size) - 1.0)) + offset
+    places = np.stack(np.meshgrid(*map(np.arange, size), indexing="ij"), axis=-1) @ matrix[:3, :3].T + matrix[:3, 3]
+    return save(path, (0.3 + 0.02 * places[..., 0]).astype(np.float32), matrix)
+
+
+@pytest.mark.parametrize("axes", [(1.0, 1.0, 1.0), (-1.0, 1.0, -1.0)])
+def test_maps_of_any_spacing_are_taken_where_they_lie(tmp_path, axes):
+    table = {"mask": str(save(tmp_path / "a.nii.gz")), "labels": {"tissue": [1, 2]}}
+    box = Box.model_validate({"cells": [12, 10, 8], "lengths": [1.2, 1.0, 0.8], "domain": table})
+    space = cut_box(box, MPI.COMM_WORLD)
+    image = NamedImage(str(ramp(tmp_path / "map.nii.gz", axes)), "TA", "initial.TA", False)
+    wanted = np.broadcast_to(0.3 + 0.2 * space.centres[0], space.owned_shape)
+    assert image.own_values(space) == pytest.approx(wanted, abs=1e-6)
+    space.destroy()
+
+
+def test_run_from_a_probability_map(carmodel, write, tmp_path):
+    text = RUN.replace("MASK", str(save(tmp_path / "a.nii.gz")))
+    text = text.replace("[initial]\n", f"[initial]\nTA = '{ramp(tmp_path / 'map.nii')}'\n")
+    text = text.replace("r_T = ", f"r_T = {{ mask = '{ramp(tmp_path / 'map.nii')}' }}\ngamma = ")
+    answer = carmodel("run", write(text), "--out", tmp_path / "out", "--quiet")
+    assert answer.code == 0, answer.err
+    run = RunDirectory(tmp_path / "out")
+    assert run.series["mean_TA"][0] == pytest.approx(0.3 + 0.2, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda path: ramp(path, offset=8.0), "does not cover"),
+        (lambda path: ramp(path, grow=0.5), "does not cover"),
+        (lambda path: save(path, np.full(SHAPE, -1.0, np.float32)), "negative or not finite"),
+        (lambda path: save(path, np.full(SHAPE, np.nan, np.float32)), "negative or not finite"),
+        (lambda path: four_dimensional(path), "has 4 dimensions"),
+    ],
+)
+def test_maps_that_cannot_be_used_are_refused_in_one_line(carmodel, write, tmp_path, make, says):
+    file = tmp_path / "map.nii.gz"
+    make(file)
+    text = RUN.replace("MASK", str(save(tmp_path / "a.nii.gz"))).replace("[initial]\n", f"[initial]\nTA = '{file}'\n")
+    for command in (["check"], ["run", "--out", tmp_path / "out"]):
+        answer = carmodel(command[0], write(text), *command[1:])
+        assert answer.code == 2, answer
+        assert len(answer.err.splitlines()) == 1
+        assert "initial.TA" in answer.err
+        assert says in answer.err
 
 
 def test_stopped_run_on_a_domain_is_resumed_to_the_digit(carmodel, write, tmp_path):
@@ -330,6 +403,13 @@ def test_files_that_cannot_be_used_are_refused_in_one_line(carmodel, write, tmp_
         ("tissue = [1, 2], ", "", "'tissue' is missing"),
         ('region = "tumour", value', 'region = "tumor", value', "initial.tumour.region = 'tumor'"),
         ("by_region = { tumour", "by_region = { lesion", "parameters.D_C.by_region.lesion"),
+        (
+            "D_C = ",
+            "K_T = { by_region = { tumour = 0.0 } }\nD_C = ",
+            "K_T.by_region.tumour = 0; accepted: greater than 0",
+        ),
+        ("r_T = ", "r_T = { mask = 'none.nii' }\nd_C = ", "parameters.r_T.mask = "),
+        ("r_T = ", "r_X = ", "unknown key 'r_X'"),
         ("lengths = [1.2, 1.0, 0.8]\n", "", "lengths: missing"),
         ("dt = 0.05", 'kind = "strang"\ndiffusion = "jacobi"', "jacobi"),
         ("dt = 0.05", 'method = "exponential"', "exponential"),

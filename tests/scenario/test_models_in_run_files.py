@@ -111,7 +111,7 @@ def test_any_diffusivity_may_vary_by_cell(carmodel, write, tmp_path):
         (["parameters.gamma_2='fast'"], "parameters.gamma_2 = 'fast'; accepted:"),
         (
             ["parameters.K_T={mask='a.vti'}"],
-            "parameters: K_T: is a table; accepted: a number, or a volume or regions for D_A",
+            "parameters.K_T.mask = ",
         ),
         (["initial.X=1"], "initial: unknown key 'X'"),
         (["initial.D=5"], "initial.D = 5; accepted: a shape, the name of a volume"),

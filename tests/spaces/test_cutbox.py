@@ -151,6 +151,18 @@ def test_a_box_that_is_all_inside_is_the_box():
     cut.destroy()
 
 
+def test_pairs_across_open_faces_are_neighbours_along_the_axis():
+    space = CutBoxSpace((7, 9, 11), (SIDE, SIDE, SIDE), ball)
+    for axis, h in enumerate(space.spacing):
+        place = space.zeros()
+        space.owned(place)[...] = space.centres[axis]
+        space.exchange_field(place)
+        for along, (left, right) in zip((2, 1, 0), space.across_faces(place), strict=True):
+            assert left.size == np.count_nonzero(space.open_faces[along])
+            assert right - left == pytest.approx(h if along == axis else 0.0, abs=1e-12)
+    space.destroy()
+
+
 def test_fipy_s_grid_with_the_same_shares_has_the_same_matrix():
     """FiPy's diffusion term with D times the open shares of the faces, its transient term with the cells' shares."""
     n, dt = 10, 0.05
