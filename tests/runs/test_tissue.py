@@ -195,13 +195,14 @@ def test_rates_by_region_act_there_and_nowhere_else(carmodel, write, tmp_path):
     text = RUN.replace("MASK", str(save(tmp_path / "a.nii.gz"))).replace("[parameters]\n", f"[parameters]\n{still}")
     text = text.replace("value = 1.0, negative_fraction = 0.1", "value = 0.2")
     text = text.replace("reach = 0.15, value = 0.5", "reach = 0.15, value = 0.0")
+    text = text.replace("cells = [12, 10, 8]", "cells = [24, 20, 16]")
     text += "[[intervention]]\ntime = 0.15\nscale = { r_T = 2.0 }\n"
     answer = carmodel("run", write(text), "--out", tmp_path / "out", "--quiet")
     assert answer.code == 0, answer.err
     volume = pyvista.read(tmp_path / "out/fields/t00002.vti")
     found, start = np.asarray(volume.cell_data["TA"]), pyvista.read(tmp_path / "out/fields/t00000.vti")["TA"]
     grown = 1.0 / (1.0 + (1.0 / np.maximum(start, 1e-300) - 1.0) * np.exp(-0.3 * 0.15 - 0.6 * 0.15))
-    inside = np.asarray(start) == np.asarray(start).max()  # cells of which all is tumour
+    inside = np.asarray(start) > 0.9999 * np.asarray(start).max()  # cells of which all is tumour
     assert inside.sum() > 5
     assert found[inside] == pytest.approx(np.asarray(grown)[inside], rel=1e-5)
     outside = np.asarray(start) == 0.0
