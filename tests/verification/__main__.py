@@ -9,7 +9,7 @@ import warnings
 from time import monotonic
 
 from tests.conftest import ROOT
-from tests.verification import laws, operators, refinement, steps
+from tests.verification import laws, operators, refinement, steps, tissue
 from tests.verification.table import Row, document
 
 SECTIONS = {
@@ -19,6 +19,7 @@ SECTIONS = {
     "Conservation": (laws.conservation,),
     "Symmetry": (laws.symmetry,),
     "Ranks": (laws.ranks,),
+    "Real tissue": (tissue.modes, tissue.no_leaks),
     "Reported quantities on finer grids": (refinement.on_grids,),
     "Reported quantities with shorter steps": (refinement.on_steps,),
 }
