@@ -1,4 +1,4 @@
-"""The commands `run`, `sweep`, `check`, `info`, `compare`, `steady` and `claims`."""
+"""The commands `run`, `submit`, `sweep`, `check`, `info`, `compare`, `steady` and `claims`."""
 
 import os
 import sys
@@ -90,6 +90,51 @@ def run(
     folder = Path(out or f"results/{file.stem}")
     wishes = Wishes(folder, overrides or [], petsc or [], quiet=quiet, resume=resume, walltime=walltime)
     raise typer.Exit(launch(file, wishes))
+
+
+@app.command()
+def submit(
+    file: RunFile,
+    petsc: Annotated[list[str] | None, typer.Argument(metavar="[-- PETSC...]", help="Options for PETSc.")] = None,
+    out: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Run directory; results/NAME-OF-FILE unless given.")
+    ] = None,
+    overrides: Overrides = None,
+    models: Models = None,
+    ranks: Annotated[int, typer.Option(metavar="N", min=1, help="Processes.")] = 1,
+    time: Annotated[str, typer.Option(metavar="TIME", help="Time of one start, as 12h; the partition's own.")] = "",
+    partition: Annotated[str, typer.Option(metavar="P", help="Partition, or queue.")] = "",
+    account: Annotated[str, typer.Option(metavar="A", help="Account that pays.")] = "",
+    memory: Annotated[str, typer.Option(metavar="SIZE", help="Memory of each process, as 4G.")] = "",
+    batch: Annotated[
+        list[str] | None, typer.Option(metavar="OPTION", help="Another option for the batch system; more may be given.")
+    ] = None,
+    step: Annotated[str, typer.Option(help="Start the processes by mpirun or by srun.")] = "mpirun",
+    system: Annotated[str, typer.Option(help="slurm or pbs.")] = "slurm",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the job script; write and submit nothing.")] = False,
+) -> None:
+    """Give a run to the batch system, which starts it again from its checkpoints until it is finished."""
+    from ..scenario.reading import load
+    from . import submit as batch_system
+
+    if out == "":
+        raise InputError("--out: is empty; accepted: a folder")
+    for option, value, accepted in (("--step", step, ("mpirun", "srun")), ("--system", system, ("slurm", "pbs"))):
+        if value not in accepted:
+            raise InputError(f"{option} {value}: accepted: {' or '.join(accepted)}")
+    load(file, overrides or [])  # what is wrong is said now, and not when the job begins
+    folder = Path(out or f"results/{file.stem}")
+    given = [str(file), *(f"--set={given}" for given in overrides or [])]
+    given += [f"--models={folder}" for folder in models or []]
+    given += ["--", *petsc] if petsc else []
+    job = batch_system.Job(ranks, time, partition, account, memory, tuple(batch or ()), step)
+    text = batch_system.script(system, given, folder, job)
+    if dry_run:
+        print(text, end="")
+        return
+    files = batch_system.files_of(folder, system)
+    print(batch_system.submit(system, text, files))
+    print(printable(f"script: {files.script}\nlog: {files.log}\nrun: {folder}"))
 
 
 @app.command()

@@ -1,0 +1,189 @@
+"""`carmodel submit`: a job script for a batch system, which goes on from checkpoints until the run is finished."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from ..tools.errors import InputError
+from ..tools.walltime import seconds_of
+
+#: The project's start of MPI programs, where this is a checkout.
+MPIRUN = Path(__file__).parents[2] / "runs/mpirun.sh"
+
+#: Seconds at most that a job runs before the command does.
+LATE = 20.0
+
+#: Seconds that a batch system may take to accept a job.
+PATIENCE = 120.0
+
+
+class Job(NamedTuple):
+    """What is asked of the batch system.
+
+    ranks: processes.  time: for one start, as 12h or 1-00:00:00; "" is the partition's own.  partition, account,
+    memory (of a rank, as 4G): the batch system's names; "" leaves them to it.  more: further options, as they stand
+    behind #SBATCH or #PBS.  step: "mpirun" or "srun".
+    """
+
+    ranks: int = 1
+    time: str = ""
+    partition: str = ""
+    account: str = ""
+    memory: str = ""
+    more: tuple[str, ...] = ()
+    step: str = "mpirun"
+
+
+class Files(NamedTuple):
+    """The job script and the log of all starts, beside the run directory."""
+
+    script: Path
+    log: Path
+
+
+def files_of(out: Path, system: str) -> Files:
+    """Of a run directory."""
+    return Files(out.with_name(f"{out.name}.{system}.sh"), out.with_name(f"{out.name}.{system}.log"))
+
+
+def script(system: str, run: list[str], out: Path, job: Job) -> str:
+    """The job script.
+
+    `run`: the arguments behind `carmodel run`, without `--resume` and `--out`.
+
+    Raises InputError, naming the option, where a value cannot stand in a job script.
+    """
+    _check(job, system)
+    seconds = seconds_of(job.time) if job.time else 0.0
+    files = files_of(out, system)
+    head = (_slurm_head if system == "slurm" else _pbs_head)(job, seconds, out.name, files.log.resolve())
+    mine = ["--out", str(out), "--resume", "--quiet"]
+    if system == "pbs" and seconds:  # which does not tell a job when it must end
+        mine += ["--walltime", f"{seconds - min(LATE, 0.1 * seconds):.0f}s"]
+    command = [sys.executable, "-m", "carmodel", "run", *_before_petsc(run, mine)]
+    lines = {
+        "cd": shlex.quote(str(Path.cwd())),
+        "start": shlex.join([*_launcher(job, system), *command]),
+        "checkpoints": shlex.quote(str(out / "checkpoints")),
+        "again": _AGAIN[system].format(script=shlex.quote(str(files.script.resolve()))),
+    }
+    return head + _BODY.format(**lines)
+
+
+_BODY = """
+cd {cd} || exit 2
+newest() {{ ls {checkpoints} 2>/dev/null | sort | tail -n 1; }}
+before=$(newest)
+{start}
+code=$?
+# 4: stopped before its time was up.  Again, unless all that time has led nowhere.
+if [ "$code" = 4 ]; then
+    if [ "$(newest)" = "$before" ]; then
+        echo "carmodel submit: no checkpoint was made in the time of a start; not started again" >&2
+    else
+        {again}
+    fi
+fi
+exit "$code"
+"""
+
+_AGAIN = {
+    # The job that is told to be requeued is ended by that.
+    "slurm": 'scontrol requeue "$SLURM_JOB_ID" && sleep 60',
+    "pbs": "qsub {script}",
+}
+
+
+def _slurm_head(job: Job, seconds: float, name: str, log: Path) -> str:
+    options = [f"--job-name={name}", f"--ntasks={job.ranks}", "--requeue", "--open-mode=append", f"--output={log}"]
+    if seconds:
+        minutes = max(1, int(seconds // 60))
+        options.append(f"--time={minutes // 1440}-{minutes // 60 % 24:02d}:{minutes % 60:02d}:00")
+    options += [f"--partition={job.partition}"] if job.partition else []
+    options += [f"--account={job.account}"] if job.account else []
+    options += [f"--mem-per-cpu={job.memory}"] if job.memory else []
+    return _head("#SBATCH", [*options, *job.more])
+
+
+def _pbs_head(job: Job, seconds: float, name: str, log: Path) -> str:
+    memory = f":mem={job.memory}" if job.memory else ""
+    chunk = f"-l select={job.ranks}:ncpus=1:mpiprocs=1{memory}"
+    options = [f"-N {re.sub('[^A-Za-z0-9_]', '_', name)[:15]}", chunk, "-j oe", f"-o {log}", "-r y"]
+    if seconds:
+        whole = int(seconds)
+        options.append(f"-l walltime={whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}")
+    options += [f"-q {job.partition}"] if job.partition else []
+    options += [f"-A {job.account}"] if job.account else []
+    return _head("#PBS", [*options, *job.more])
+
+
+def _head(mark: str, options: list[str]) -> str:
+    return "#!/bin/bash\n" + "".join(f"{mark} {option}\n" for option in options)
+
+
+def _launcher(job: Job, system: str) -> list[str]:
+    if job.step == "srun" and system == "slurm":
+        return ["srun", "--mpi=pmix", f"--ntasks={job.ranks}"]
+    if job.ranks == 1:
+        return []
+    return [*(["bash", str(MPIRUN)] if MPIRUN.is_file() else ["mpirun"]), "-n", str(job.ranks)]
+
+
+def _before_petsc(run: list[str], more: list[str]) -> list[str]:
+    """Arguments with others before the `--` that begins PETSc's."""
+    place = run.index("--") if "--" in run else len(run)
+    return [*run[:place], *more, *run[place:]]
+
+
+def _check(job: Job, system: str) -> None:
+    """Raise InputError where an option would break the script's lines, or is none."""
+    named = {"--partition": job.partition, "--account": job.account, "--memory": job.memory}
+    for option, value in named.items():
+        if value and not re.fullmatch(r"[A-Za-z0-9_.,:@+-]+", value):
+            raise InputError(f"{option} {value!r}: accepted: a name of the batch system's")
+    for value in job.more:
+        if not re.fullmatch(r"-[^\n\r\0]*", value):
+            raise InputError(f"--batch {value!r}: accepted: one of the batch system's options, as --constraint=icelake")
+    if job.time:
+        try:
+            seconds_of(job.time)
+        except InputError:
+            raise InputError(f"--time {job.time}: accepted: a time such as 11h50m, or 1-02:00:00") from None
+    if job.step == "srun" and system != "slurm":
+        raise InputError("--step srun: is SLURM's; accepted with --system pbs: mpirun")
+
+
+def submit(system: str, text: str, files: Files) -> str:
+    """Write the job script and give it to the batch system; what that answered.
+
+    Raises InputError where there is no such batch system, or it refuses the job.
+    """
+    command = "sbatch" if system == "slurm" else "qsub"
+    try:
+        files.script.parent.mkdir(parents=True, exist_ok=True)
+        files.script.write_text(text, encoding="utf-8")
+        answer = subprocess.run(
+            [command, str(files.script)],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            stdin=subprocess.DEVNULL,
+            check=False,
+            env=dict(os.environ),  # not what MPI may have added to it, which the job would take for its own
+        )
+    except FileNotFoundError:
+        raise InputError(f"submit: no {command} here; accepted: a machine of a cluster, or --dry-run") from None
+    except OSError as error:
+        raise InputError(
+            f"{files.script}: cannot be written: {error.strerror}; accepted: a folder to write in"
+        ) from None
+    except subprocess.TimeoutExpired:
+        raise InputError(f"submit: {command} has not answered in {PATIENCE:.0f} s; accepted: one that does") from None
+    if answer.returncode:
+        said = (answer.stderr or answer.stdout).strip().splitlines()
+        raise InputError(f"submit: {command} says: {said[-1] if said else 'nothing'}; accepted: a job that it takes")
+    return answer.stdout.strip()
