@@ -34,10 +34,12 @@ _COMPILED = (
     "spaces/fluxes.py",
     "spaces/reactions.py",
     "spaces/stencils.py",
+    "spaces/cutstencils.py",
     "spaces/faces.py",
     "spaces/cosine.py",
     "solvers/patankar.py",
     "solvers/phi.py",
+    "solvers/redblack.py",
 )
 
 # Numba counts what it compiles; functions of one name, and of types whose names are the same, differ in that number

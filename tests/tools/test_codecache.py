@@ -3,6 +3,7 @@
 import errno
 import os
 import pickle
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -92,6 +93,16 @@ def test_damage_on_a_full_disk(cache, capfd, monkeypatch):
         "is damaged; what is damaged is compiled anew",
         "cannot be written",
     ]
+
+
+def test_every_module_with_compiled_loops_is_in_the_checksum():
+    package = Path(codecache.__file__).parents[1]
+    decorated = re.compile(r"^@compiled(_for_threads)?$", re.MULTILINE)
+    found = {
+        file.relative_to(package).as_posix() for file in package.rglob("*.py") if decorated.search(file.read_text())
+    }
+    # That one only tries whether a model can be compiled.
+    assert found - set(codecache._COMPILED) == {"soundness/compilation.py"}
 
 
 def test_the_folder_is_the_users_own(cache):
