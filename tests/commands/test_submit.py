@@ -15,8 +15,6 @@ from tests.runs.resumable import differences
 RUN = """
 [space]
 cells = [8, 8, 8]
-[initial]
-tumour = { radius = 0.3 }
 [time]
 end = 0.3
 [integrator]
