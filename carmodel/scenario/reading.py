@@ -147,6 +147,8 @@ def locate_files(tables: dict[str, Any], folder: Path) -> None:
     space = tables.get("space")
     if isinstance(space, dict) and space.get("mesh") != "grid":
         locate(space, "mesh")
+    if isinstance(space, dict):
+        locate(space.get("domain"), "mask")
     initial = tables.get("initial")
     for key, value in list(initial.items()) if isinstance(initial, dict) else ():
         if key not in SHAPES:

@@ -161,6 +161,16 @@ def test_an_oblique_image_is_put_where_it_lies(tmp_path):
     space.destroy()
 
 
+def test_the_image_is_looked_for_beside_the_run_file(carmodel, write, tmp_path, monkeypatch):
+    save(tmp_path / "a.nii.gz")
+    case = write(RUN.replace("MASK", "a.nii.gz"))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    answer = carmodel("check", case)
+    assert answer.code == 0, answer.err
+    assert f'mask = "{tmp_path}/a.nii.gz"' in answer.out
+
+
 def test_run_on_a_domain_keeps_what_it_is_about(carmodel, write, tmp_path):
     case = write(RUN.replace("MASK", str(save(tmp_path / "a.nii.gz"))))
     answer = carmodel("run", case, "--out", tmp_path / "out", "--quiet")
