@@ -146,22 +146,33 @@ def sweep(
     ] = None,
     overrides: Overrides = None,
     models: Models = None,
+    outcome: Annotated[
+        list[str] | None,
+        typer.Option(metavar="O", help="Another column of sweep.csv: total_TA@6, max(mean_C); more may be given."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
 ) -> None:
     """Simulate all runs of a file with a table [sweep], each in a process of its own."""
     if out == "":
         raise InputError("--out: is empty; accepted: a folder")
     _refuse_mpi("sweep")
-    from ..scenario.sweep import expand
+    from ..scenario.sweep import read_sweep
     from .batch import cores, make
+    from .outcomes import parsed, write_table
 
-    folder, runs = Path(out or "results"), expand(file, overrides or [])
+    folder, sweep = Path(out or "results"), read_sweep(file, overrides or [])
+    wanted = [parsed(text) for text in outcome or []]
+    made: list[str] | None = None
     try:
-        made = make(runs, folder, jobs or cores(), quiet)
+        made = make(sweep.runs, folder, jobs or cores(), quiet)
     except NumericsError:  # some failed, and all others are made
-        _write_results(runs, folder, runs)
+        made = list(sweep.runs)
         raise
-    _write_results(runs, folder, made)
+    finally:
+        if made is not None:
+            _write_results(sweep.runs, folder, made)
+        if made is not None and sweep.axes:
+            print(printable(f"table: {write_table(sweep.inputs, folder, file.stem, wanted)}"))
 
 
 @app.command()
@@ -172,9 +183,9 @@ def check(file: RunFile, overrides: Overrides = None, models: Models = None) -> 
     from ..runs.initial import density_warning
     from ..runs.oddities import initial_peaks, odd_values
     from ..runs.picture import described_domain, draw
-    from ..scenario.sweep import axes_and_runs
+    from ..scenario.sweep import read_sweep
 
-    axes, runs = axes_and_runs(file, overrides or [])
+    axes, runs, _ = read_sweep(file, overrides or [])
     warnings: dict[str, None] = {}
     for name, scenario in runs.items():
         try:

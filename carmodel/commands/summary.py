@@ -80,7 +80,7 @@ def table(runs: Mapping[str, RunDirectory], made: Collection[str]) -> Table:
 def _figures(run: RunDirectory) -> list[str]:
     """Columns of the table from the days on."""
     series = run.series
-    burden = _burden(run, series)
+    burden = burden_of(run, series)
     return [
         f"{series['t'][-1]:g}",
         f"{burden[-1]:.4g} {integral_unit(run.units[run.tumour[0]])}" if run.tumour else "none",
@@ -90,7 +90,7 @@ def _figures(run: RunDirectory) -> list[str]:
     ]
 
 
-def _burden(run: RunDirectory, series: dict[str, Array]) -> Array:
+def burden_of(run: RunDirectory, series: dict[str, Array]) -> Array:
     """All tumour cells at every step."""
     return sum((series[f"total_{name}"] for name in run.tumour), np.zeros(len(series["t"])))
 
@@ -99,7 +99,7 @@ def _tumour(run: RunDirectory, series: dict[str, Array]) -> Iterator[tuple[str, 
     """Burden, and the share without the antigen, of a model that has tumour cells."""
     if not run.tumour:
         return
-    burden, unit = _burden(run, series), integral_unit(run.units[run.tumour[0]])
+    burden, unit = burden_of(run, series), integral_unit(run.units[run.tumour[0]])
     lowest = int(np.argmin(burden))
     yield (
         "tumour burden",
@@ -157,6 +157,6 @@ def _change(values: Array) -> str:
 
 def _share(run: RunDirectory, series: dict[str, Array], n: int) -> str:
     """Share of the burden that is not of the kind with most antigen."""
-    burden = _burden(run, series)[n]
+    burden = burden_of(run, series)[n]
     rest = sum(series[f"total_{name}"][n] for name in run.tumour[1:])
     return f"{rest / burden:.1%}" if burden > 0.0 else "none"

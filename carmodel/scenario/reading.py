@@ -71,7 +71,7 @@ def validated(tables: dict[str, Any], source: Path | str) -> Scenario:
     try:
         return Scenario.model_validate(tables)
     except ValidationError as error:
-        raise InputError(f"{source}: {_first_problem(error, tables)}") from None
+        raise InputError(f"{source}: {first_problem(error, tables)}") from None
 
 
 def _read(path: Path, above: tuple[Path, ...], most: int) -> dict[str, Any]:
@@ -198,7 +198,7 @@ _UNION_TAGS = {
 }
 
 
-def _first_problem(error: ValidationError, tables: dict[str, Any]) -> str:
+def first_problem(error: ValidationError, tables: dict[str, Any]) -> str:
     """Key, value and what is accepted, of the first problem pydantic found."""
     problem, *others = error.errors()
     keys: list[str] = []

@@ -31,7 +31,6 @@ MOST = 10_000
 MOST_AXES = 50
 
 
-
 class Case(NamedTuple):
     """A value of an axis: its name, the changes that it makes, and what it says of the axis's keys."""
 
