@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyvista
 from numpy.typing import NDArray
 
 from ..scenario.fields import Initial
@@ -41,7 +40,7 @@ class NamedImage:
         Raises InputError, naming the key, when the file is not that.
         """
         array = self.array
-        accepted = f"a VTK image (.vti, .pvti) with cell data '{array}', or a scan ({', '.join(SCANS)})"
+        accepted = f"a VTK image with cell data '{array}', or a scan"
         try:
             image = read_vtk(Path(self.file))
         except ValueError as error:
@@ -88,15 +87,17 @@ class NamedImage:
 
         Raises InputError when it is another image.
         """
+        elsewhere = False
         if self.is_scan:  # its cells are the box's, wherever it says that it lies
             scan = self.read_scan(np.zeros(0), np.zeros(0))
-            image, values = pyvista.ImageData(), np.asarray(scan.values.T, float)
+            values = np.asarray(scan.values.T, float)
         else:
             image, values = self.read()
+            elsewhere = not self.ignore_geometry and not _lies_at(image, cells, walls)
         found = tuple(reversed(values.shape))
         if found != tuple(cells):
             raise self._refused(f"has {found} cells", f"an image of the box's {tuple(cells)} cells")
-        if not self.ignore_geometry and not _lies_at(image, cells, walls):
+        if elsewhere:
             key = ".".join(self.key.split(".")[:2])
             raise self._refused(
                 f"lies at {_region(np.reshape(image.bounds, (3, 2)))}",

@@ -488,7 +488,7 @@ def test_other_settings_have_a_folder_of_their_own():
         ("output.formats=[]", "output.formats = []"),
         (
             "parameters.D_C={mask='no.vti'}",
-            "no.vti': no such file; accepted: a VTK image (.vti, .pvti) with cell data",
+            "no.vti': no such file; accepted: a VTK image with cell data",
         ),
         ("output.line.axis=y", "output.line.axis = 'y'; accepted for the paper's statements: 'x'"),
         ("output.line.through=[0.1,0.1]", "output.line.through = (0.1, 0.1)"),
