@@ -4,12 +4,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic, sleep
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -23,12 +24,24 @@ from ..tools.errors import InputError, NumericsError
 from ..tools.locks import hold
 from ..tools.messages import one_line, printable
 from ..tools.signals import signals_handled
+from .launcher import launcher
 
 #: Seconds between looks at the processes.
 PERIOD = 0.2
 
 # -P: from where this process has carmodel, not from the current folder.
-_COMMAND = [sys.executable, "-P", "-c", "from carmodel.commands.cli import main; main()", "run"]
+COMMAND = [sys.executable, "-P", "-c", "from carmodel.commands.cli import main; main()", "run"]
+
+
+def _environment() -> dict[str, str]:
+    """That of a run: one core a rank, and none of what MPI or a batch system has told this process.
+
+    This process may have started MPI, which marks the C environment: Python's copy is from before.  And mpirun would
+    take the whole allocation of a job that this process runs in for each run.
+    """
+    foreign = ("SLURM_", "PMI_", "PMIX_", "OMPI_COMM_", "PRTE_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    return kept | {"OMP_NUM_THREADS": "1"}
 
 
 def cores() -> int:
@@ -36,8 +49,25 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def make(runs: Mapping[str, Scenario], folder: Path, jobs: int, quiet: bool = False) -> list[str]:
-    """Make the runs that are missing in `folder`, at most `jobs` at once on one core each; return their names.
+#: Makes runs in a folder, with another one for its own files, quietly or not; its return value is theirs: `Ended`.
+Executor = Callable[[Mapping[str, Scenario], Path, Path, bool], "list[Ended]"]
+
+
+class Ended(NamedTuple):
+    """How a run ended: exit code, and what it said last."""
+
+    name: str
+    code: int
+    complaint: str
+
+
+def local(jobs: int, ranks: int = 1) -> Executor:
+    """At most `jobs` runs at once on this machine, each of so many ranks, one core each."""
+    return lambda runs, folder, scratch, quiet: Batch(runs, folder, scratch, quiet, ranks).make(jobs)
+
+
+def make(runs: Mapping[str, Scenario], folder: Path, execute: Executor, quiet: bool = False) -> list[str]:
+    """Make the runs that are missing in `folder` and return their names.
 
     A run is there where its directory, `folder`/name, holds a finished one of the same scenario.  One that was stopped,
     failed or killed is made anew; of its directory only what carmodel writes is removed.
@@ -51,12 +81,17 @@ def make(runs: Mapping[str, Scenario], folder: Path, jobs: int, quiet: bool = Fa
         return []
     with _refusing("written", folder):
         folder.mkdir(parents=True, exist_ok=True)
-    with _alone_in(folder), TemporaryDirectory(prefix="carmodel-") as scratch:
+    # Beside the runs, where other machines see it too.
+    with _alone_in(folder), TemporaryDirectory(prefix=".carmodel-", dir=folder) as scratch:
         for name, scenario in missing.items():
             if not _is_finished(folder / name, scenario):  # again: now nobody else makes any
                 with _refusing("written", folder / name):
                     clear(folder / name)
-        Batch(missing, folder, Path(scratch), quiet).make(jobs)
+        ended = execute(missing, folder, Path(scratch), quiet)
+    for kind, how, ours in ((InputError, "refused", True), (NumericsError, "failed", False)):
+        bad = [run for run in ended if run.code and (run.code == 2) == ours]  # 2: its input is wrong
+        if bad:
+            raise kind(f"{len(bad)} of {len(missing)} runs {how}: {bad[0].name}: {bad[0].complaint}")
     return list(missing)
 
 
@@ -144,19 +179,17 @@ class Job:
 class Batch:
     """Runs on their way."""
 
-    def __init__(self, runs: Mapping[str, Scenario], folder: Path, scratch: Path, quiet: bool) -> None:
-        self._waiting = list(runs.items())
+    def __init__(self, runs: Mapping[str, Scenario], folder: Path, scratch: Path, quiet: bool, ranks: int = 1) -> None:
+        self._waiting, self._ranks = list(runs.items()), ranks
         self._count, self._folder, self._scratch, self._quiet = len(runs), folder, scratch, quiet
         self._models = [f"--models={folder}" for folder in searched()]
         self._running: list[Job] = []
-        self._done = 0
-        self._failed: dict[str, str] = {}
-        self._refused: dict[str, str] = {}
+        self._ended: list[Ended] = []
         self._signal = 0
         self._bars: Progress | None = None
 
-    def make(self, jobs: int) -> None:
-        """Make all, at most `jobs` at once."""
+    def make(self, jobs: int) -> list[Ended]:
+        """Make all, at most `jobs` at once; how they ended."""
         with ExitStack() as stack:
             stack.enter_context(signals_handled((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), self._note_signal))
             stack.callback(self._stop)
@@ -174,9 +207,7 @@ class Batch:
                     self._look_at(job)
         if self._signal:
             raise SystemExit(128 + self._signal)
-        for kind, how, complaints in ((InputError, "refused", self._refused), (NumericsError, "failed", self._failed)):
-            for name, complaint in complaints.items():
-                raise kind(f"{len(complaints)} of {self._count} runs {how}: {name}: {complaint}")
+        return self._ended
 
     def _start(self, name: str, scenario: Scenario) -> None:
         file = self._scratch / f"{len(self._waiting)}.toml"
@@ -184,12 +215,11 @@ class Batch:
         out, complaints = self._folder / name, file.with_suffix(".txt")
         with complaints.open("wb") as stream:
             process = subprocess.Popen(
-                [*_COMMAND, str(file), *self._models, "--out", str(out), "--quiet"],
+                [*launcher(self._ranks), *COMMAND, str(file), *self._models, "--out", str(out), "--quiet"],
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=stream,
-                # This process may have started MPI, which marks the C environment: Python's copy is from before.
-                env=dict(os.environ) | {"OMP_NUM_THREADS": "1"},
+                env=_environment(),
                 start_new_session=True,  # a terminal's ^C is ours to pass on
             )
         job = Job(name, out, scenario.time.end, process, complaints)
@@ -205,19 +235,16 @@ class Batch:
         if code is None:
             return
         self._running.remove(job)
-        self._done += 1
         if code == 1:  # a bug of ours
             raise RuntimeError(f"{job.name}:\n{job.complaint()}")
-        if code:
-            complaints = self._refused if code == 2 else self._failed  # 2: its input is wrong
-            complaints[job.name] = job.complaint().splitlines()[-1]
+        self._ended.append(Ended(job.name, code, job.complaint().splitlines()[-1] if code else ""))
         if self._bars and job.bar is not None:
             self._bars.remove_task(job.bar)
-            self._bars.update(self._all, completed=self._done, unit=f"{self._done} of {self._count}")
+            self._bars.update(self._all, completed=len(self._ended), unit=f"{len(self._ended)} of {self._count}")
         elif not self._quiet:
             how = "failed" if code else "made"
             seconds = monotonic() - job.began
-            text = f"{how} {job.name} in {seconds:.0f} s ({self._done} of {self._count})"
+            text = f"{how} {job.name} in {seconds:.0f} s ({len(self._ended)} of {self._count})"
             print(one_line(text), file=sys.stderr, flush=True)
 
     def _stop(self) -> None:

@@ -38,8 +38,20 @@ Models = Annotated[
     ),
 ]
 Jobs = Annotated[
-    int | None, typer.Option(metavar="N", min=1, help="Runs at a time, one core each; as many as cores unless given.")
+    int | None, typer.Option(metavar="N", min=1, help="Runs at a time; as many as there are cores for unless given.")
 ]
+Ranks = Annotated[int, typer.Option(metavar="N", min=1, help="Processes of a run, one core each.")]
+Time = Annotated[str, typer.Option(metavar="TIME", help="Time of one start, as 12h; the partition's own.")]
+Partition = Annotated[str, typer.Option(metavar="P", help="Partition, or queue.")]
+Account = Annotated[str, typer.Option(metavar="A", help="Account that pays.")]
+Memory = Annotated[str, typer.Option(metavar="SIZE", help="Memory of each process, as 4G.")]
+Batch = Annotated[
+    list[str] | None, typer.Option(metavar="OPTION", help="Another option for the batch system; more may be given.")
+]
+Step = Annotated[str, typer.Option(metavar="HOW", help="Start the processes by mpirun or by srun.")]
+
+#: Elements of a job array that run at a time unless `--jobs` says.
+MOST_AT_ONCE = 1000
 
 
 def _search(ctx: typer.Context, folders: Iterable[Path]) -> None:
@@ -101,15 +113,13 @@ def submit(
     ] = None,
     overrides: Overrides = None,
     models: Models = None,
-    ranks: Annotated[int, typer.Option(metavar="N", min=1, help="Processes.")] = 1,
-    time: Annotated[str, typer.Option(metavar="TIME", help="Time of one start, as 12h; the partition's own.")] = "",
-    partition: Annotated[str, typer.Option(metavar="P", help="Partition, or queue.")] = "",
-    account: Annotated[str, typer.Option(metavar="A", help="Account that pays.")] = "",
-    memory: Annotated[str, typer.Option(metavar="SIZE", help="Memory of each process, as 4G.")] = "",
-    batch: Annotated[
-        list[str] | None, typer.Option(metavar="OPTION", help="Another option for the batch system; more may be given.")
-    ] = None,
-    step: Annotated[str, typer.Option(help="Start the processes by mpirun or by srun.")] = "mpirun",
+    ranks: Ranks = 1,
+    time: Time = "",
+    partition: Partition = "",
+    account: Account = "",
+    memory: Memory = "",
+    batch: Batch = None,
+    step: Step = "mpirun",
     system: Annotated[str, typer.Option(help="slurm or pbs.")] = "slurm",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the job script; write and submit nothing.")] = False,
 ) -> None:
@@ -119,9 +129,8 @@ def submit(
 
     if out == "":
         raise InputError("--out: is empty; accepted: a folder")
-    for option, value, accepted in (("--step", step, ("mpirun", "srun")), ("--system", system, ("slurm", "pbs"))):
-        if value not in accepted:
-            raise InputError(f"{option} {value}: accepted: {' or '.join(accepted)}")
+    _check_choice("--step", step, "mpirun", "srun")
+    _check_choice("--system", system, "slurm", "pbs")
     load(file, overrides or [])  # what is wrong is said now, and not when the job begins
     folder = Path(out or f"results/{file.stem}")
     given = [str(file), *(f"--set={given}" for given in overrides or [])]
@@ -146,6 +155,14 @@ def sweep(
     ] = None,
     overrides: Overrides = None,
     models: Models = None,
+    ranks: Ranks = 1,
+    executor: Annotated[str, typer.Option(help="local: processes of this machine; slurm: one job array.")] = "local",
+    time: Time = "",
+    partition: Partition = "",
+    account: Account = "",
+    memory: Memory = "",
+    batch: Batch = None,
+    step: Step = "mpirun",
     outcome: Annotated[
         list[str] | None,
         typer.Option(metavar="O", help="Another column of sweep.csv: total_TA@6, max(mean_C); more may be given."),
@@ -156,15 +173,24 @@ def sweep(
     if out == "":
         raise InputError("--out: is empty; accepted: a folder")
     _refuse_mpi("sweep")
+    _check_choice("--executor", executor, "local", "slurm")
+    _check_choice("--step", step, "mpirun", "srun")
     from ..scenario.sweep import read_sweep
-    from .batch import cores, make
+    from .array import array
+    from .batch import cores, local, make
     from .outcomes import parsed, write_table
+    from .submit import Job
 
+    if executor == "local":
+        execute = local(jobs or max(1, cores() // ranks), ranks)
+    else:
+        job = Job(ranks, time, partition, account, memory, tuple(batch or ()), step)
+        execute = array(job, jobs or MOST_AT_ONCE)
     folder, sweep = Path(out or "results"), read_sweep(file, overrides or [])
     wanted = [parsed(text) for text in outcome or []]
     made: list[str] | None = None
     try:
-        made = make(sweep.runs, folder, jobs or cores(), quiet)
+        made = make(sweep.runs, folder, execute, quiet)
     except NumericsError:  # some failed, and all others are made
         made = list(sweep.runs)
         raise
@@ -294,7 +320,7 @@ def claims(
     """Judge every statement of the paper's section 3, making the runs that are missing; exit 1 if any fails."""
     _refuse_mpi("claims")
     from ..paper import claims as paper
-    from .batch import cores, make
+    from .batch import cores, local, make
 
     chosen = section or list(paper.SECTIONS)
     if unknown := [name for name in chosen if name not in paper.SECTIONS]:
@@ -305,7 +331,7 @@ def claims(
         _check_writable(Path(json_file))
     folder = paper.folder_for(Path(runs or "results/paper"), overrides or [])
     scenarios = paper.experiments(chosen, overrides or [])
-    make(scenarios, folder, jobs or cores(), quiet)
+    make(scenarios, folder, local(jobs or cores()), quiet)
     observed = {name: paper.ObservedRun(folder / name) for name in scenarios}
     verdicts = [paper.judge(statement, observed) for statement in paper.statements(chosen)]
     if json_file:  # before what a closed pipe may end
@@ -327,6 +353,11 @@ def _write_results(names: Iterable[str], folder: Path, made: Collection[str]) ->
     there = {name: RunDirectory(folder / name) for name in names if is_run_directory(folder / name)}
     Console(width=None if sys.stdout.isatty() else 160).print(table(there, made))
     print(printable(f"runs: {folder}"))
+
+
+def _check_choice(option: str, value: str, *accepted: str) -> None:
+    if value not in accepted:
+        raise InputError(f"{option} {value}: accepted: {' or '.join(accepted)}")
 
 
 def _check_writable(file: Path) -> None:

@@ -10,9 +10,7 @@ from typing import NamedTuple
 
 from ..tools.errors import InputError
 from ..tools.walltime import seconds_of
-
-#: The project's start of MPI programs, where this is a checkout.
-MPIRUN = Path(__file__).parents[2] / "runs/mpirun.sh"
+from .launcher import launcher
 
 #: Seconds at most that a job runs before the command does.
 LATE = 20.0
@@ -57,21 +55,20 @@ def script(system: str, run: list[str], out: Path, job: Job) -> str:
 
     Raises InputError, naming the option, where a value cannot stand in a job script.
     """
-    _check(job, system)
-    seconds = seconds_of(job.time) if job.time else 0.0
     files = files_of(out, system)
-    head = (_slurm_head if system == "slurm" else _pbs_head)(job, seconds, out.name, files.log.resolve())
     mine = ["--out", str(out), "--resume", "--quiet"]
-    if system == "pbs" and seconds:  # which does not tell a job when it must end
+    if system == "pbs" and job.time:  # which does not tell a job when it must end
+        seconds = seconds_of(job.time)
         mine += ["--walltime", f"{seconds - min(LATE, 0.1 * seconds):.0f}s"]
-    command = [sys.executable, "-m", "carmodel", "run", *_before_petsc(run, mine)]
+    top = head(system, job, out.name, files.log.resolve())
+    command = [*start(job, system), *_before_petsc(run, mine)]
     lines = {
         "cd": shlex.quote(str(Path.cwd())),
-        "start": shlex.join([*_launcher(job, system), *command]),
+        "start": shlex.join(command),
         "checkpoints": shlex.quote(str(out / "checkpoints")),
         "again": _AGAIN[system].format(script=shlex.quote(str(files.script.resolve()))),
     }
-    return head + _BODY.format(**lines)
+    return top + _BODY.format(**lines)
 
 
 _BODY = """
@@ -98,39 +95,42 @@ _AGAIN = {
 }
 
 
-def _slurm_head(job: Job, seconds: float, name: str, log: Path) -> str:
+def head(system: str, job: Job, name: str, log: Path) -> str:
+    """The lines of a job script that the batch system reads.
+
+    Raises InputError, naming the option, where a value cannot stand there.
+    """
+    _check(job, system)
+    options = _slurm_options(job, name, log) if system == "slurm" else _pbs_options(job, name, log)
+    mark = "#SBATCH" if system == "slurm" else "#PBS"
+    return "#!/bin/bash\n" + "".join(f"{mark} {option}\n" for option in (*options, *job.more))
+
+
+def start(job: Job, system: str) -> list[str]:
+    """The command that begins a run, before its arguments."""
+    by = ["srun", "--mpi=pmix", f"--ntasks={job.ranks}"] if (job.step, system) == ("srun", "slurm") else None
+    return [*(launcher(job.ranks) if by is None else by), sys.executable, "-m", "carmodel", "run"]
+
+
+def _slurm_options(job: Job, name: str, log: Path) -> list[str]:
     options = [f"--job-name={name}", f"--ntasks={job.ranks}", "--requeue", "--open-mode=append", f"--output={log}"]
-    if seconds:
-        minutes = max(1, int(seconds // 60))
+    if job.time:
+        minutes = max(1, int(seconds_of(job.time) // 60))
         options.append(f"--time={minutes // 1440}-{minutes // 60 % 24:02d}:{minutes % 60:02d}:00")
     options += [f"--partition={job.partition}"] if job.partition else []
     options += [f"--account={job.account}"] if job.account else []
-    options += [f"--mem-per-cpu={job.memory}"] if job.memory else []
-    return _head("#SBATCH", [*options, *job.more])
+    return options + ([f"--mem-per-cpu={job.memory}"] if job.memory else [])
 
 
-def _pbs_head(job: Job, seconds: float, name: str, log: Path) -> str:
+def _pbs_options(job: Job, name: str, log: Path) -> list[str]:
     memory = f":mem={job.memory}" if job.memory else ""
     chunk = f"-l select={job.ranks}:ncpus=1:mpiprocs=1{memory}"
     options = [f"-N {re.sub('[^A-Za-z0-9_]', '_', name)[:15]}", chunk, "-j oe", f"-o {log}", "-r y"]
-    if seconds:
-        whole = int(seconds)
+    if job.time:
+        whole = int(seconds_of(job.time))
         options.append(f"-l walltime={whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}")
     options += [f"-q {job.partition}"] if job.partition else []
-    options += [f"-A {job.account}"] if job.account else []
-    return _head("#PBS", [*options, *job.more])
-
-
-def _head(mark: str, options: list[str]) -> str:
-    return "#!/bin/bash\n" + "".join(f"{mark} {option}\n" for option in options)
-
-
-def _launcher(job: Job, system: str) -> list[str]:
-    if job.step == "srun" and system == "slurm":
-        return ["srun", "--mpi=pmix", f"--ntasks={job.ranks}"]
-    if job.ranks == 1:
-        return []
-    return [*(["bash", str(MPIRUN)] if MPIRUN.is_file() else ["mpirun"]), "-n", str(job.ranks)]
+    return options + ([f"-A {job.account}"] if job.account else [])
 
 
 def _before_petsc(run: list[str], more: list[str]) -> list[str]:
@@ -162,12 +162,21 @@ def submit(system: str, text: str, files: Files) -> str:
 
     Raises InputError where there is no such batch system, or it refuses the job.
     """
-    command = "sbatch" if system == "slurm" else "qsub"
     try:
         files.script.parent.mkdir(parents=True, exist_ok=True)
         files.script.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(
+            f"{files.script}: cannot be written: {error.strerror}; accepted: a folder to write in"
+        ) from None
+    return submitted("sbatch" if system == "slurm" else "qsub", files.script)
+
+
+def submitted(command: str, script: Path) -> str:
+    """The batch system's answer to a job script.  Raises InputError where there is none, or it refuses the job."""
+    try:
         answer = subprocess.run(
-            [command, str(files.script)],
+            [command, str(script)],
             capture_output=True,
             text=True,
             timeout=PATIENCE,
@@ -175,15 +184,11 @@ def submit(system: str, text: str, files: Files) -> str:
             check=False,
             env=dict(os.environ),  # not what MPI may have added to it, which the job would take for its own
         )
-    except FileNotFoundError:
-        raise InputError(f"submit: no {command} here; accepted: a machine of a cluster, or --dry-run") from None
-    except OSError as error:
-        raise InputError(
-            f"{files.script}: cannot be written: {error.strerror}; accepted: a folder to write in"
-        ) from None
+    except OSError:
+        raise InputError(f"no {command} here; accepted: a machine of a cluster with that batch system") from None
     except subprocess.TimeoutExpired:
-        raise InputError(f"submit: {command} has not answered in {PATIENCE:.0f} s; accepted: one that does") from None
+        raise InputError(f"{command} has not answered in {PATIENCE:.0f} s; accepted: one that does") from None
     if answer.returncode:
         said = (answer.stderr or answer.stdout).strip().splitlines()
-        raise InputError(f"submit: {command} says: {said[-1] if said else 'nothing'}; accepted: a job that it takes")
+        raise InputError(f"{command} says: {said[-1] if said else 'nothing'}; accepted: a job that it takes")
     return answer.stdout.strip()

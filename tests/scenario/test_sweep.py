@@ -166,7 +166,8 @@ def test_runs_are_made_once_each_in_a_process_of_its_own(carmodel, write, tmp_pa
     names = list(expand(file, []))
     for name in names:  # once in each: as soon as it is made, and among the results
         assert answer.err.count(f"made {name} in ") == answer.out.count(name) == 1
-    heading, _, *rows, where = answer.out.splitlines()
+    heading, _, *rows, where, table = answer.out.splitlines()
+    assert table == f"table: {tmp_path / 'out/case/sweep.csv'}"
     titles = ["run", "status", "days", "tumour burden at the end", "change", "antigen-negative", "seconds"]
     assert re.split(r"  +", heading.strip()) == titles
     assert where == f"runs: {tmp_path / 'out'}"
@@ -221,7 +222,7 @@ def test_unfinished_runs_are_made_anew_and_other_files_kept(write, tmp_path):
     (out / "fields").mkdir()
     (out / "fields/t00000.vti").write_text("old")
     (out / "notes.txt").write_text("mine")
-    assert batch.make(expand(file, []), tmp_path / "out", 1, quiet=True) == ["case"]
+    assert batch.make(expand(file, []), tmp_path / "out", batch.local(1), quiet=True) == ["case"]
     assert json.loads((out / "manifest.json").read_text())["status"] == "finished"
     assert (out / "notes.txt").read_text() == "mine"
     assert not (out / "fields").exists()
@@ -234,7 +235,7 @@ def test_of_a_link_the_link_is_removed_and_not_what_it_leads_to(write, tmp_path)
     elsewhere.mkdir()
     (elsewhere / "mine.vti").write_text("mine")
     (out / "fields").symlink_to(elsewhere)
-    assert batch.make(expand(file, []), tmp_path / "out", 1, quiet=True) == ["case"]
+    assert batch.make(expand(file, []), tmp_path / "out", batch.local(1), quiet=True) == ["case"]
     assert (elsewhere / "mine.vti").read_text() == "mine"
     assert not (out / "fields").is_symlink()
 
@@ -276,22 +277,22 @@ def test_a_run_that_is_being_made_is_refused(write, tmp_path):
     finished(out, load(file), "running", pid=os.getpid(), host=host, updated="a minute ago")
     lock = hold(out / "run.toml")
     with pytest.raises(InputError, match=f"is being made by process {os.getpid()}"):
-        batch.make(expand(file, []), tmp_path / "out", 1, quiet=True)
+        batch.make(expand(file, []), tmp_path / "out", batch.local(1), quiet=True)
     os.close(lock)
-    assert batch.make(expand(file, []), tmp_path / "out", 1, quiet=True) == ["case"]
+    assert batch.make(expand(file, []), tmp_path / "out", batch.local(1), quiet=True) == ["case"]
 
 
 def test_two_batches_do_not_share_a_folder(write, tmp_path):
     (tmp_path / "out").mkdir()
     with batch._alone_in(tmp_path / "out"), pytest.raises(InputError, match="another carmodel is making runs there"):
-        batch.make(expand(write(SMALL), []), tmp_path / "out", 1, quiet=True)
+        batch.make(expand(write(SMALL), []), tmp_path / "out", batch.local(1), quiet=True)
 
 
 def test_failed_runs_are_told_after_the_others_are_made(write, tmp_path):
     """Growth at the end of what numbers can say."""
     file = write(SMALL + "[integrator]\nkind = 'strang'\n[sweep]\n'parameters.r_T' = [1e308, 0.1]\n")
     with pytest.raises(NumericsError, match=r"1 of 2 runs failed: case/r_T=1e\+308: .*saved: 1 o"):
-        batch.make(expand(file, ["initial.tumour.value=0.5"]), tmp_path / "out", 2, quiet=True)
+        batch.make(expand(file, ["initial.tumour.value=0.5"]), tmp_path / "out", batch.local(2), quiet=True)
     assert json.loads((tmp_path / "out/case/r_T=0.1/manifest.json").read_text())["status"] == "finished"
 
 
@@ -311,7 +312,7 @@ def test_as_many_runs_at_once_as_asked_on_a_core_and_in_a_session_each(write, tm
     monkeypatch.setattr(batch, "_COMMAND", [sys.executable, "-c", TELL])
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     runs = expand(write(GRID), [])
-    batch.make(runs, tmp_path / "out", jobs, quiet=True)
+    batch.make(runs, tmp_path / "out", batch.local(jobs), quiet=True)
     told = [json.loads((tmp_path / "out" / name / "told.json").read_text()) for name in runs]
     assert max(sum(a <= began < b for a, b, *_ in told) for began, *_ in told) == jobs
     assert all((threads, leads) == ("1", True) for *_, threads, leads in told)
@@ -320,7 +321,7 @@ def test_as_many_runs_at_once_as_asked_on_a_core_and_in_a_session_each(write, tm
 def test_a_bug_in_a_run_is_a_bug_here(write, tmp_path, monkeypatch):
     monkeypatch.setattr(batch, "_COMMAND", [sys.executable, "-c", "raise ZeroDivisionError('ours')"])
     with pytest.raises(RuntimeError, match=r"case:\n(.*\n)*ZeroDivisionError: ours"):
-        batch.make(expand(write(SMALL), []), tmp_path / "out", 1, quiet=True)
+        batch.make(expand(write(SMALL), []), tmp_path / "out", batch.local(1), quiet=True)
 
 
 def test_a_file_that_a_run_refuses_is_an_error_of_the_user(carmodel, write, tmp_path):
