@@ -56,7 +56,7 @@ class Maker:
 
         Raises InputError where another revision than that of the first run ever asked for made one of them.
         """
-        made = batch.make(runs, place, self.jobs)
+        made = batch.make(runs, place, batch.local(self.jobs))
         self._hold_to_one_revision(runs, place)
         return made
 
@@ -68,7 +68,7 @@ class Maker:
         Raises NumericsError where a run has failed before its end.
         """
         with suppress(NumericsError):
-            batch.make(runs, place, self.jobs)
+            batch.make(runs, place, batch.local(self.jobs))
         for name, scenario in runs.items():
             manifest = RunDirectory(place / name).manifest
             if manifest["t"] != scenario.time.end:

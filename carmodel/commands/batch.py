@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from ..models import searched, source
 from ..results import RunDirectory, is_run_directory
-from ..runs.directory import OUTPUTS, RUN_FILE, clear, difference
+from ..runs.directory import OUTPUTS, RUN_FILE, difference
 from ..scenario.reading import load
 from ..scenario.scenario import Scenario
 from ..tools.errors import InputError, NumericsError
@@ -70,7 +70,8 @@ def make(runs: Mapping[str, Scenario], folder: Path, execute: Executor, quiet: b
     """Make the runs that are missing in `folder` and return their names.
 
     A run is there where its directory, `folder`/name, holds a finished one of the same scenario.  One that was stopped,
-    failed or killed is made anew; of its directory only what carmodel writes is removed.
+    failed or killed goes on from its last checkpoint, or begins anew where it has none; of its directory only what
+    carmodel writes is removed.
 
     Raises InputError before anything is made when a directory holds another scenario, or one that is being made; and
     after all others are made, InputError when runs refused their input, and NumericsError when runs failed.  On SIGINT,
@@ -83,10 +84,12 @@ def make(runs: Mapping[str, Scenario], folder: Path, execute: Executor, quiet: b
         folder.mkdir(parents=True, exist_ok=True)
     # Beside the runs, where other machines see it too.
     with _alone_in(folder), TemporaryDirectory(prefix=".carmodel-", dir=folder) as scratch:
-        for name, scenario in missing.items():
-            if not _is_finished(folder / name, scenario):  # again: now nobody else makes any
-                with _refusing("written", folder / name):
-                    clear(folder / name)
+        for name, scenario in list(missing.items()):
+            if _is_finished(folder / name, scenario):  # again: now nobody else makes any
+                del missing[name]
+                continue
+            with _refusing("written", folder / name):
+                (folder / name).mkdir(parents=True, exist_ok=True)
         ended = execute(missing, folder, Path(scratch), quiet)
     for kind, how, ours in ((InputError, "refused", True), (NumericsError, "failed", False)):
         bad = [run for run in ended if run.code and (run.code == 2) == ours]  # 2: its input is wrong
@@ -173,6 +176,8 @@ class Job:
         said = self.complaints.read_text(encoding="utf-8", errors="replace").strip()
         code = self.process.returncode
         ended = f"ended by signal {-code if code < 0 else code - 128}" if code < 0 or code > 128 else f"code {code}"
+        if code < 0:  # what it said before that is not why
+            return ended
         return said.replace(f"{self.complaints.with_suffix('.toml')}: ", "") or ended
 
 
@@ -213,9 +218,10 @@ class Batch:
         file = self._scratch / f"{len(self._waiting)}.toml"
         file.write_text(scenario.toml(), encoding="utf-8")
         out, complaints = self._folder / name, file.with_suffix(".txt")
+        resume = ["--resume"] if (out / RUN_FILE).exists() else []
         with complaints.open("wb") as stream:
             process = subprocess.Popen(
-                [*launcher(self._ranks), *COMMAND, str(file), *self._models, "--out", str(out), "--quiet"],
+                [*launcher(self._ranks), *COMMAND, str(file), *self._models, "--out", str(out), *resume, "--quiet"],
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=stream,

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -170,3 +171,48 @@ def test_a_real_slurm_starts_a_job_again_until_it_is_done(carmodel, write, tmp_p
     assert differences(tmp_path / "job", tmp_path / "whole") == []
     resumed = RunDirectory(tmp_path / "job").manifest["resumed"]
     assert len(resumed) == 2
+
+
+NINE = (
+    LONG.replace("[40, 40, 40]", "[12, 12, 12]").replace("dt = 0.05", "dt = 0.0005")
+    + """
+[sweep]
+"parameters.r_T" = [0.1, 0.15, 0.2]
+"parameters.gamma" = [0.3, 0.4, 0.5]
+"""
+)
+
+
+def elements(environment):
+    """Running elements of the only job array, by number: their job."""
+    command = ["squeue", "--noheader", "--array", "--states=RUNNING", "--format", "%F %K"]
+    said = subprocess.run(command, env=environment, capture_output=True, text=True).stdout
+    return {int(number): job for job, number in (line.split() for line in said.splitlines())}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(slurm.missing()), reason=slurm.missing())
+def test_a_sweep_as_a_job_array_of_which_one_element_is_killed(write, tmp_path):
+    file, out = write(NINE), tmp_path / "out"
+    command = [sys.executable, "-m", "carmodel", "sweep", file, "--executor", "slurm", "--jobs", "2", "--out", out]
+    with slurm.running(tmp_path / "slurm") as environment:
+        with subprocess.Popen(
+            command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as first:
+            end = time.monotonic() + 120.0
+            while 5 not in (found := elements(environment)):
+                assert time.monotonic() < end
+                assert first.poll() is None, first.communicate()
+                time.sleep(0.3)
+            time.sleep(2.0)
+            subprocess.run(["scancel", f"{found[5]}_5"], env=environment, check=True)
+            told, complaints = first.communicate(timeout=300)
+        assert first.returncode == 3, (told, complaints)
+        assert "1 of 9 runs failed: case/r_T=0.15,gamma=0.4: its element of the array ended" in complaints
+        again = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert again.returncode == 0, again.stderr
+    assert again.stderr.count("made case/") == 1
+    runs = sorted(out.glob("case/*/manifest.json"))
+    assert len(runs) == 9
+    assert {RunDirectory(run.parent).status for run in runs} == {"finished"}
+    assert len((out / "case/sweep.csv").read_text().splitlines()) == 10

@@ -100,7 +100,10 @@ def test_a_design_is_an_axis_beside_others(write):
         given = sweep.inputs[name]
         assert scenario.parameters.values.r_T == given["parameters.r_T"]
         assert scenario.parameters.values.chi_0 == given["parameters.chi_0"]
-        assert scenario.initial.parts[0].shares.get("TB", 0.0) == given["initial.tumour.negative_fraction"]
+        assert (
+            next(part for part in scenario.initial.parts if part.key == "tumour").shares.get("TB", 0.0)
+            == given["initial.tumour.negative_fraction"]
+        )
     with pytest.raises(InputError, match="unknown key 'r_X'"):
         read_sweep(write(AXIS.replace("r_T", "r_X")), [])
 

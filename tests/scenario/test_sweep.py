@@ -255,7 +255,7 @@ def test_folders_that_cannot_be_used_are_told_in_one_line(carmodel, write, tmp_p
         return answer.err
 
     assert "n/case: cannot be read: File name too long" in ask(tmp_path / ("n" * 400))
-    assert "taken/case: cannot be written: Not a directory" in ask(tmp_path / "taken")
+    assert "taken/case: cannot be written: File exists" in ask(tmp_path / "taken")
     assert (tmp_path / "taken/case").read_text() == "mine"
     with monkeypatch.context() as patch:
         really = os.open
@@ -263,8 +263,8 @@ def test_folders_that_cannot_be_used_are_told_in_one_line(carmodel, write, tmp_p
         assert "locked: cannot be read: Permission denied" in ask(tmp_path / "locked")
     finished(tmp_path / "locked/case", load(file), "failed")
     with monkeypatch.context() as patch:
-        patch.setattr(os, "unlink", refuse)
-        assert "locked/case: cannot be written: Permission denied" in ask(tmp_path / "locked")
+        patch.setattr(Path, "mkdir", refuse)
+        assert "locked: cannot be written: Permission denied" in ask(tmp_path / "locked")
     for method in ("exists", "is_file"):
         with monkeypatch.context() as patch:
             patch.setattr(Path, method, refuse)
@@ -301,7 +301,7 @@ import json, os, sys, time
 from pathlib import Path
 began = time.monotonic()
 time.sleep(0.5)
-Path(sys.argv[3]).mkdir(parents=True)
+Path(sys.argv[3]).mkdir(parents=True, exist_ok=True)
 told = (began, time.monotonic(), os.environ["OMP_NUM_THREADS"], os.getsid(0) == os.getpid())
 (Path(sys.argv[3]) / "told.json").write_text(json.dumps(told))
 """
@@ -309,7 +309,7 @@ told = (began, time.monotonic(), os.environ["OMP_NUM_THREADS"], os.getsid(0) == 
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_as_many_runs_at_once_as_asked_on_a_core_and_in_a_session_each(write, tmp_path, monkeypatch, jobs):
-    monkeypatch.setattr(batch, "_COMMAND", [sys.executable, "-c", TELL])
+    monkeypatch.setattr(batch, "COMMAND", [sys.executable, "-c", TELL])
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     runs = expand(write(GRID), [])
     batch.make(runs, tmp_path / "out", batch.local(jobs), quiet=True)
@@ -319,7 +319,7 @@ def test_as_many_runs_at_once_as_asked_on_a_core_and_in_a_session_each(write, tm
 
 
 def test_a_bug_in_a_run_is_a_bug_here(write, tmp_path, monkeypatch):
-    monkeypatch.setattr(batch, "_COMMAND", [sys.executable, "-c", "raise ZeroDivisionError('ours')"])
+    monkeypatch.setattr(batch, "COMMAND", [sys.executable, "-c", "raise ZeroDivisionError('ours')"])
     with pytest.raises(RuntimeError, match=r"case:\n(.*\n)*ZeroDivisionError: ours"):
         batch.make(expand(write(SMALL), []), tmp_path / "out", batch.local(1), quiet=True)
 
