@@ -155,6 +155,21 @@ def test_the_line_between_the_points_of_two_cells_is_normal_to_their_face(tmp_pa
     space.destroy()
 
 
+def test_shares_say_where_the_face_is_between_the_points(tmp_path):
+    space = mesh_space(tmp_path, BAR, 0.1, True)
+    mesh, points = space.mesh, space.points
+    inner = np.flatnonzero(np.asarray(mesh.interiorFaces))
+    one = np.asarray(mesh._adjacentCellIDs[0])[inner]
+    normals, on_face = np.asarray(mesh.faceNormals).T[inner], np.asarray(mesh.faceCenters).T[inner]
+    to_face = np.abs(((on_face - points.places.T[one]) * normals).sum(axis=1))
+    found = points.shares[inner] * points.distances[inner]
+    between = (points.shares[inner] > 0.0) & (points.shares[inner] < 1.0)  # others have a point beyond the face
+    assert between.mean() > 0.5
+    assert found[between] == pytest.approx(to_face[between], rel=1e-9, abs=1e-12)
+    assert np.ptp(points.shares[inner]) > 0.5
+    space.destroy()
+
+
 def test_weights_mend_what_is_not_delaunay_and_are_none_where_all_is(tmp_path):
     space = mesh_space(tmp_path, BAR, 0.1, True)
     points = np.asarray(space.mesh.vertexCoords).T

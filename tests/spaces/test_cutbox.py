@@ -131,6 +131,17 @@ def test_volume_is_that_inside_and_no_cell_is_too_small_for_its_faces(surface):
     space.destroy()
 
 
+def test_of_a_region_that_is_all_tissue_each_cell_is_full():
+    """However small the share of the cell that is tissue."""
+    space = cut_box(12)
+    shares = space.shares_of(ball)
+    holds = space.own_shares > 0.0
+    assert shares[holds] == pytest.approx(1.0, abs=1e-12)
+    assert not shares[~holds].any()
+    assert (space._cut_shares[holds] < 0.9).any()
+    space.destroy()
+
+
 def test_a_box_that_is_all_inside_is_the_box():
     cells, lengths = (5, 7, 6), (1.0, 0.9, 0.6)
     box, cut = BoxSpace(cells, lengths), CutBoxSpace(cells, lengths, lambda x, y, z: -np.ones((z.size, y.size, x.size)))
