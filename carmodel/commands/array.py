@@ -8,6 +8,8 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
 from time import sleep
 from typing import NamedTuple
 
@@ -23,6 +25,9 @@ from .submit import Job, head, start, submitted
 
 #: Seconds between questions to SLURM, and for which an element without an exit code may be on its way to one.
 PERIOD, LATE = 2.0, 20.0
+
+#: Folders of arrays begin with this, and have SLURM's answer in a file of that name.
+PREFIX, JOB = ".carmodel-array-", "job"
 
 _BODY = """
 cd {cd} || exit 2
@@ -70,26 +75,47 @@ class Array(NamedTuple):
 def array(job: Job, at_once: int) -> Executor:
     """One job array, of which SLURM runs at most `at_once` elements at a time; waits until it has ended.
 
-    Raises InputError where there is no SLURM, or it refuses the array.
+    Its files are beside the runs, where other machines see them, and stay while it lasts, also where this process ends
+    before.  Raises InputError where there is no SLURM, it refuses the array, or an earlier array still makes runs.
     """
 
-    def execute(runs: Mapping[str, Scenario], folder: Path, scratch: Path, quiet: bool) -> list[Ended]:
+    def execute(runs: Mapping[str, Scenario], folder: Path, quiet: bool) -> list[Ended]:
+        for old in folder.glob(f"{PREFIX}*"):
+            number = _submitted_in(old)
+            if number and _has_elements(number):
+                raise InputError(f"{folder}: job array {number} makes runs there; accepted: when it has ended")
+            rmtree(old)
+        scratch = Path(mkdtemp(prefix=PREFIX, dir=folder))
         mine = Array(list(runs), scratch.absolute())
         for n, (name, scenario) in enumerate(runs.items(), 1):
             (scratch / f"{n}.toml").write_text(scenario.toml(), encoding="utf-8")
             (scratch / f"{n}.out").write_text(str((folder / name).absolute()), encoding="utf-8")
         script = scratch / "array.sh"
         script.write_text(_script(job, mine, at_once), encoding="utf-8")
-        number = re.search(r"\d+", submitted("sbatch", script))
-        if number is None:
-            raise InputError("sbatch: named no job; accepted: SLURM's own")
+        try:
+            answer = submitted("sbatch", script)
+            (scratch / JOB).write_text(answer, encoding="utf-8")
+        except BaseException:
+            rmtree(scratch)
+            raise
+        number = _submitted_in(scratch)
         if not quiet:
-            said = f"job array {number[0]}: {len(runs)} runs; it goes on when this ends: scancel {number[0]}"
+            said = f"job array {number}: {len(runs)} runs; to end it: scancel {number}"
             print(one_line(said), file=sys.stderr, flush=True)
-        _wait(number[0], mine, quiet)
-        return [mine.ended(n) for n in range(1, len(runs) + 1)]
+        _wait(number, mine, quiet)
+        ended = [mine.ended(n) for n in range(1, len(runs) + 1)]
+        rmtree(scratch)
+        return ended
 
     return execute
+
+
+def _submitted_in(scratch: Path) -> str:
+    """The number of the job array that an earlier command has submitted from a folder; "" where it has none."""
+    with suppress(OSError):
+        found = re.search(r"\d+", (scratch / JOB).read_text(encoding="utf-8"))
+        return found[0] if found else ""
+    return ""
 
 
 def _script(job: Job, mine: Array, at_once: int) -> str:

@@ -49,8 +49,8 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-#: Makes runs in a folder, with another one for its own files, quietly or not; its return value is theirs: `Ended`.
-Executor = Callable[[Mapping[str, Scenario], Path, Path, bool], "list[Ended]"]
+#: Makes runs in a folder, quietly or not, and says how they ended.
+Executor = Callable[[Mapping[str, Scenario], Path, bool], "list[Ended]"]
 
 
 class Ended(NamedTuple):
@@ -63,7 +63,12 @@ class Ended(NamedTuple):
 
 def local(jobs: int, ranks: int = 1) -> Executor:
     """At most `jobs` runs at once on this machine, each of so many ranks, one core each."""
-    return lambda runs, folder, scratch, quiet: Batch(runs, folder, scratch, quiet, ranks).make(jobs)
+
+    def execute(runs: Mapping[str, Scenario], folder: Path, quiet: bool) -> list[Ended]:
+        with TemporaryDirectory(prefix="carmodel-") as scratch:
+            return Batch(runs, folder, Path(scratch), quiet, ranks).make(jobs)
+
+    return execute
 
 
 def make(runs: Mapping[str, Scenario], folder: Path, execute: Executor, quiet: bool = False) -> list[str]:
@@ -82,15 +87,14 @@ def make(runs: Mapping[str, Scenario], folder: Path, execute: Executor, quiet: b
         return []
     with _refusing("written", folder):
         folder.mkdir(parents=True, exist_ok=True)
-    # Beside the runs, where other machines see it too.
-    with _alone_in(folder), TemporaryDirectory(prefix=".carmodel-", dir=folder) as scratch:
+    with _alone_in(folder):
         for name, scenario in list(missing.items()):
             if _is_finished(folder / name, scenario):  # again: now nobody else makes any
                 del missing[name]
                 continue
             with _refusing("written", folder / name):
                 (folder / name).mkdir(parents=True, exist_ok=True)
-        ended = execute(missing, folder, Path(scratch), quiet)
+        ended = execute(missing, folder, quiet)
     for kind, how, ours in ((InputError, "refused", True), (NumericsError, "failed", False)):
         bad = [run for run in ended if run.code and (run.code == 2) == ours]  # 2: its input is wrong
         if bad:
