@@ -15,6 +15,7 @@ from ..tools.ranks import gathered
 from ..tools.threads import Threads
 from . import stencils
 from .fluxes import TAXIS_SCHEMES, harmonic_mean
+from .halo import Halo
 from .layout import Block, State
 from .stencils import Mover, Stage
 
@@ -129,8 +130,7 @@ class BoxSpace(Owner):
         )
         self._inverse_spacing = 1.0 / np.array(self.spacing)
         self._medium: Medium | None = None
-        # A local vector whose memory is lent by whatever field is exchanged.
-        self._lent = self.adopt(PETSc.Vec().createWithArray(np.zeros(self.n_local), comm=MPI.COMM_SELF))
+        self._halo = Halo(self.comm, self.process_grid, self.ghosted_shape)
 
     # ---- where the cells are -------------------------------------------------------------------------------------
 
@@ -180,16 +180,16 @@ class BoxSpace(Owner):
 
     def exchange(self, u: Array, fields: Sequence[int]) -> None:
         """Make the ghosts of some fields of a state valid; collective."""
-        for f in fields:
-            self.exchange_field(u[f])
+        of_cells = [self.grid(u[f]) for f in fields]
+        self._halo.exchange(of_cells)
+        for field in of_cells:
+            stencils.mirror_walls(field, self._walls)
 
     def exchange_field(self, field: Array) -> None:
         """Make the ghosts of one field, shape (n_local,), valid; collective."""
-        if self.comm.size > 1:
-            self._lent.placeArray(field)
-            self._da.localToLocal(self._lent, self._lent)
-            self._lent.resetArray()
-        stencils.mirror_walls(self.grid(field), self._walls)
+        of_cells = self.grid(field)
+        self._halo.exchange((of_cells,))
+        stencils.mirror_walls(of_cells, self._walls)
 
     def sum_min_max(self, u: Array) -> tuple[Array, Array, Array]:
         """Sum over the cells, least and largest value of each field, over all ranks; collective."""
