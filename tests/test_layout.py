@@ -3,6 +3,7 @@
 import ast
 import re
 
+from tests import mutants
 from tests.conftest import ROOT
 
 PACKAGE = ROOT / "carmodel"
@@ -58,3 +59,11 @@ def test_files_and_signatures_are_short():
                 if len([name for name in names if name not in ("self", "cls")]) > 7:
                     long.append(f"{file.name}: {node.name}({', '.join(names)})")
     assert long == []
+
+
+def test_every_mutant_has_a_place_to_be_made():
+    for mutant in mutants.mutants(""):
+        text = (ROOT / "carmodel" / mutant.file).read_text(encoding="utf-8")
+        assert text.count(mutant.old) == 1, f"{mutant.file}: {mutant.old}"
+        for test in mutant.tests:
+            assert (ROOT / test).is_file(), test
