@@ -15,7 +15,7 @@ from mpi4py import MPI
 from carmodel.commands.compare import compare
 from carmodel.results import RunDirectory
 from carmodel.runs.images import NamedImage
-from carmodel.runs.tissue import cut_box
+from carmodel.runs.tissue import cut_box, parameter_of_regions
 from carmodel.scenario.space import Box
 
 VOXEL = 0.025  # cm
@@ -217,6 +217,20 @@ def test_rates_by_region_act_there_and_nowhere_else(carmodel, write, tmp_path):
     assert found[inside] == pytest.approx(np.asarray(grown)[inside], rel=1e-5)
     outside = np.asarray(start) == 0.0
     assert not found[outside].any()
+
+
+def test_a_parameter_by_region_is_the_mean_over_the_cell(tmp_path):
+    table = {"mask": str(save(tmp_path / "a.nii.gz")), "labels": {"tissue": [1, 2], "tumour": [2], "vessel": [3]}}
+    box = Box.model_validate({"cells": [12, 10, 8], "lengths": [1.2, 1.0, 0.8], "domain": table})
+    space = cut_box(box, MPI.COMM_WORLD)
+    found = space.owned(parameter_of_regions({"tumour": 0.3}, 0.1, space))
+    share = (segmentation() == 2).reshape(12, 4, 10, 4, 8, 4).mean(axis=(1, 3, 5)).transpose(2, 1, 0)  # of voxels
+    assert found == pytest.approx(0.1 + 0.2 * share, abs=1e-12)
+    assert 0.1 < found.mean() < 0.2
+    both = space.owned(parameter_of_regions({"tissue": 0.5, "tumour": 0.3}, 0.1, space))  # the last one counts
+    assert both[share == 1.0] == pytest.approx(0.3)
+    assert set(np.round(both[share == 0.0], 12)) >= {0.1, 0.5}
+    space.destroy()
 
 
 def ramp(path, axes=(1.0, 1.0, 1.0), offset=0.0, grow=1.0):
