@@ -339,8 +339,7 @@ class Imex(Owner):
         z.aypx(-1.0 / self._shift, y)
         z.copy(y)
         try:
-            for f, values in enumerate(self._fields_of(y)):
-                self._diffusion.solve_field(f, values, 1.0 / self._shift)
+            self._diffusion.solve_fields(self._fields_of(y), 1.0 / self._shift)
         except NumericsError as error:
             self._give_up(error)
             return

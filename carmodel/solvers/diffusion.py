@@ -82,6 +82,12 @@ class KrylovDiffusion(Owner):
             else:
                 self._solvers.append(self._krylov(name, D, matrices))
 
+        #: The solvers, where all are the transform and what they move between ranks goes in one message.
+        self._all_by_transform: list[_Transform] = []
+        by_transform = [solver for solver in self._solvers if isinstance(solver, _Transform)]
+        if len(by_transform) == len(self._solvers) and space.comm.size > 1:
+            self._all_by_transform = by_transform
+
     def _krylov(self, name: str, D: float | Array, matrices: "dict[float, DiffusionMatrix]") -> "_Krylov":
         """A PETSc solver; those of one constant diffusivity share its matrix."""
         shared = D if isinstance(D, float) else id(D)
@@ -121,6 +127,16 @@ class KrylovDiffusion(Owner):
         for f in range(len(self.names)):
             self.solve_field(f, self.space.owned(u[f]), dt)
         clip_rounding(self.space, u)
+
+    def solve_fields(self, values: Array, dt: float) -> None:
+        """As `solve` for all fields, given and changed as one contiguous array (fields, *owned_shape)."""
+        if self._all_by_transform:
+            assert self.transform is not None
+            self.transform.backward_euler_of_all(values, [dt * solver.diffusivity for solver in self._all_by_transform])
+            self.iterations += 1
+            return
+        for f, field in enumerate(values):
+            self.solve_field(f, field, dt)
 
     def solve_field(self, f: int, values: Array, dt: float) -> None:
         """As `solve` for field number f, given and changed on this rank's own cells: a view as `space.owned` gives."""

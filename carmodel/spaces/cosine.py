@@ -2,10 +2,11 @@
 
 The Laplacian of equal cells with zero flux through the walls is diagonal in the discrete cosines (DCT-II), with
 eigenvalues -sum_axis (2 - 2 cos(pi j / n)) / h^2 (Strang 1999, doi 10.1137/S0036144598336745).  scipy transforms.  An
-axis that is split over ranks is collected first: among the ranks along it, each gets whole lines of its share.
+axis that is split over ranks is collected first: among the ranks along it, each gets whole lines of its share, of all
+fields that are transformed together in one message.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -61,12 +62,13 @@ class CosineTransform(Owner):
         #: Shape of the fields: this rank's own cells, (nz, ny, nx).
         self.shape = space.owned_shape
         split = [axis for axis in range(3) if list(reversed(space.process_grid))[axis] > 1]
-        self._whole = tuple(axis for axis in range(3) if axis not in split)
+        #: Axes of arrays of fields, (k, nz, ny, nx), that no other rank has a part of.
+        self._whole = tuple(axis + 1 for axis in range(3) if axis not in split)
         self._lines = [self.adopt(_Lines(space, axis)) for axis in split]
         # What is done to single cosines is done where the last axis is whole: no way back and forth before it.
         self._last = self._lines[-1] if split else None
         #: Shape of this rank's share of the cosines, the same as `shape` where no axis is split.
-        self.modes_shape = self._last.values.shape if self._last else self.shape
+        self.modes_shape = self._last.shape if self._last else self.shape
         #: Which of the box's cosines are this rank's.
         self.layout = Block(space.layout.whole, self._last.first if self._last else (0, 0, 0), tuple(self.modes_shape))
         #: Whether cosines may take the place of their field in memory.
@@ -82,11 +84,18 @@ class CosineTransform(Owner):
         self._workers = thread_count(space.n_cells)
         self._threads = ThreadPoolExecutor(self._workers)  # none is started before it is needed
         self.adopt(self._threads, self._threads.shutdown)
-        self._block: Array = np.empty(space.owned_shape)
+        self._block: Array = np.empty((1, *space.owned_shape))
 
     def backward_euler(self, field: Array, dt_D: float) -> None:
         """Solve (I - dt D Laplacian) new = field in place; `dt_D` in cm^2."""
         self._apply(divide, field, dt_D)
+
+    def backward_euler_of_all(self, fields: Array, dt_D: Sequence[float]) -> None:
+        """The same for fields, shape (k, *shape), contiguous; a number for each."""
+        modes = self._forward(fields)
+        for cosines, number in zip(modes, dt_D, strict=True):
+            divide(cosines, number, *self.eigenvalues)
+        self._backward(modes, fields)
 
     def heat(self, field: Array, dt_D: float) -> None:
         """Multiply by exp(dt D Laplacian) in place; `dt_D` in cm^2."""
@@ -102,8 +111,7 @@ class CosineTransform(Owner):
                 modes[...] = fields
             self._share_out(scipy.fft.dctn, modes)
             return
-        for field, cosines in zip(fields, modes, strict=True):
-            cosines[...] = self._forward(field, "ortho")
+        modes[...] = self._forward(fields, "ortho")
 
     def to_fields(self, modes: Array, fields: Array) -> None:
         """The fields of orthonormal cosines, the inverse of `to_modes`; `modes` is overwritten, and may be `fields`."""
@@ -112,9 +120,9 @@ class CosineTransform(Owner):
                 fields[...] = modes
             self._share_out(scipy.fft.idctn, fields)
             return
-        for cosines, field in zip(modes, fields, strict=True):
-            self._last.values[...] = cosines
-            self._backward(self._last.values, field, "ortho")
+        cosines = self._last.room(len(modes))
+        cosines[...] = modes
+        self._backward(cosines, fields, "ortho")
 
     def _share_out(self, transform: Callable[..., Array], fields: Array) -> None:
         """Transform whole fields, each thread its share of them: scipy's own threads meet after every axis.
@@ -138,35 +146,36 @@ class CosineTransform(Owner):
             transform_share(together, self._workers)
 
     def _apply(self, multiply: Callable[..., Any], field: Array, dt_D: float) -> None:
-        block = field if field.flags.c_contiguous else self._block
-        if block is not field:
-            block[...] = field
+        block = field[None] if field.flags.c_contiguous else self._block
+        if block is self._block:
+            block[0] = field
         modes = self._forward(block)
-        multiply(modes, dt_D, *self.eigenvalues)
+        multiply(modes[0], dt_D, *self.eigenvalues)
         self._backward(modes, block)
-        if block is not field:
-            field[...] = block
+        if block is self._block:
+            field[...] = block[0]
 
-    def _forward(self, block: Array, norm: str | None = None) -> Array:
-        """The cosines of a contiguous field, which is overwritten, and may be the array that is returned."""
+    def _forward(self, fields: Array, norm: str | None = None) -> Array:
+        """The cosines of contiguous fields, (k, *shape), which are overwritten, and may be the array returned."""
         if self._whole:
-            _in_place(scipy.fft.dctn, block, axes=self._whole, norm=norm, workers=self._workers)
+            _in_place(scipy.fft.dctn, fields, axes=self._whole, norm=norm, workers=self._workers)
+        modes = fields
         for lines in self._lines:
-            lines.collect(block)
-            _in_place(scipy.fft.dctn, lines.values, axes=(lines.axis,), norm=norm)
+            modes = lines.collect(fields)
+            _in_place(scipy.fft.dctn, modes, axes=(lines.axis,), norm=norm)
             if lines is not self._last:
-                lines.give_back(block)
-        return self._last.values if self._last else block
+                lines.give_back(fields)
+        return modes
 
-    def _backward(self, modes: Array, block: Array, norm: str | None = None) -> None:
-        """The field of the array that `_forward` returned."""
+    def _backward(self, modes: Array, fields: Array, norm: str | None = None) -> None:
+        """The fields of the array that `_forward` returned."""
         for lines in reversed(self._lines):
             if lines is not self._last:
-                lines.collect(block)
-            _in_place(scipy.fft.idctn, lines.values, axes=(lines.axis,), norm=norm)
-            lines.give_back(block)
+                modes = lines.collect(fields)
+            _in_place(scipy.fft.idctn, modes, axes=(lines.axis,), norm=norm)
+            lines.give_back(fields)
         if self._whole:
-            _in_place(scipy.fft.idctn, block, axes=self._whole, norm=norm, workers=self._workers)
+            _in_place(scipy.fft.idctn, fields, axes=self._whole, norm=norm, workers=self._workers)
 
 
 def _in_place(transform: Callable[..., Array], values: Array, **how: Any) -> None:
@@ -177,11 +186,13 @@ def _in_place(transform: Callable[..., Array], values: Array, **how: Any) -> Non
 
 
 class _Lines(Owner):
-    """Whole lines along one split axis (0, 1, 2 for z, y, x), exchanged among the ranks that hold parts of them."""
+    """Whole lines along one split axis (1, 2, 3 for z, y, x of arrays of fields), exchanged among the ranks that hold
+    parts of them.
+    """
 
     @destroyed_if_unfinished
     def __init__(self, space: BoxSpace, axis: int) -> None:
-        self.axis = axis
+        self.axis = axis + 1
         extents = list(reversed(space.ranges))
         others = [a for a in range(3) if a != axis]
         block = list(space.owned_shape)
@@ -200,17 +211,34 @@ class _Lines(Owner):
         self.first: Offsets = tuple(
             0 if a == axis else extents[a][0] + (offset if a == shared else 0) for a in range(3)
         )
-        self.values: Array = np.empty(shape)
-        self._of_block = [self._part(block, shared, *share) for share in shares]
-        self._of_lines = [self._part(shape, axis, low, high - low) for low, high in blocks]
+        #: Shape of this rank's lines of one field.
+        self.shape: tuple[int, ...] = tuple(shape)
+        self._block, self._shared, self._shares, self._blocks = block, shared + 1, shares, blocks
+        self._rooms: dict[int, tuple[Array, list[Any], list[Any]]] = {}
 
-    def collect(self, block: Array) -> None:
-        """`values` from the ranks' blocks; collective."""
-        self._comm.Alltoallw(_message(block, self._of_block), _message(self.values, self._of_lines))
+    def room(self, k: int) -> Array:
+        """Where the lines of k fields are collected, shape (k, *shape)."""
+        return self._room(k)[0]
 
-    def give_back(self, block: Array) -> None:
-        """The ranks' blocks from `values`; collective."""
-        self._comm.Alltoallw(_message(self.values, self._of_lines), _message(block, self._of_block))
+    def _room(self, k: int) -> tuple[Array, list[Any], list[Any]]:
+        """The same, with MPI's types of the parts of k blocks, and of their lines; kept for the next time."""
+        if k not in self._rooms:
+            block, lines = [k, *self._block], [k, *self.shape]
+            of_block = [self._part(block, self._shared, *share) for share in self._shares]
+            of_lines = [self._part(lines, self.axis, low, high - low) for low, high in self._blocks]
+            self._rooms[k] = np.empty(lines), of_block, of_lines
+        return self._rooms[k]
+
+    def collect(self, fields: Array) -> Array:
+        """Lines from the ranks' blocks of fields, contiguous; collective."""
+        lines, of_block, of_lines = self._room(len(fields))
+        self._comm.Alltoallw(_message(fields, of_block), _message(lines, of_lines))
+        return lines
+
+    def give_back(self, fields: Array) -> None:
+        """The ranks' blocks from the lines that were collected; collective."""
+        lines, of_block, of_lines = self._room(len(fields))
+        self._comm.Alltoallw(_message(lines, of_lines), _message(fields, of_block))
 
     def _part(self, shape: list[int], axis: int, start: int, length: int) -> Any:
         """MPI's type for a part along one axis of an array of doubles; None for an empty one."""
