@@ -199,7 +199,9 @@ def _offset(level: NDArray[np.float32], volume: float) -> float:
     """Where the level set encloses so many voxels: the filter draws curved surfaces in."""
     offset = 0.0
     for _ in range(2):  # by secants
-        inside, more = (float(volume_shares(level - t, 1).sum()) for t in (offset, offset + SMALL))
+        inside, more = (
+            float(volume_shares(np.asarray(level - t, np.float64), 1).sum()) for t in (offset, offset + SMALL)
+        )
         offset += SMALL * (volume - inside) / max(more - inside, 1e-300)
     return float(np.clip(offset, -MOST_OFFSET, MOST_OFFSET))
 

@@ -267,6 +267,7 @@ def test_run_from_a_probability_map(carmodel, write, tmp_path):
     ("make", "says"),
     [
         (lambda path: ramp(path, offset=8.0), "does not cover"),
+        (lambda path: ramp(path, offset=-8.0), "does not cover"),
         (lambda path: ramp(path, grow=0.5), "does not cover"),
         (lambda path: save(path, np.full(SHAPE, -1.0, np.float32)), "negative or not finite"),
         (lambda path: save(path, np.full(SHAPE, np.nan, np.float32)), "negative or not finite"),
