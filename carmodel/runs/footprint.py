@@ -38,7 +38,7 @@ def bytes_per_cell(scenario: Scenario) -> float:
         if choices.kind == "coupled":
             return COUPLED
         return GRID if scenario.space.cells else TETRAHEDRA
-    mask = bool(scenario.parameters.masks)
+    mask = bool(scenario.parameters.by_cell)
     if choices.kind == "imex":
         size = ARKIMEX if _has_systems(scenario) else EXPONENTIAL
     else:
@@ -133,8 +133,10 @@ def _duration(seconds: float) -> str:
 
 
 def _has_systems(scenario: Scenario) -> bool:
-    """Whether `imex` on a box solves linear systems: PETSc's method, which a diffusivity by cell needs."""
-    return bool(scenario.parameters.masks) or scenario.integrator.method == "arkimex"
+    """Whether `imex` on a box solves linear systems: PETSc's method, which a diffusivity by cell or a wall needs."""
+    has_wall = isinstance(scenario.space, Box) and scenario.space.domain is not None
+    uneven = bool(scenario.parameters.diffusivities_by_cell)
+    return uneven or has_wall or scenario.integrator.method == "arkimex"
 
 
 def estimates(scenario: Scenario) -> str:

@@ -1,6 +1,7 @@
 """What is legal in a run file but odd: one line each, before the run."""
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -57,10 +58,24 @@ def _diffusivities(scenario: Scenario) -> Iterator[str]:
         if low is None or high is None or name in parameters.masks or not low <= getattr(usual, name) <= high:
             continue
         least, most = (low / USUAL, high * USUAL) if low == high else (low, high)
-        value = getattr(parameters.values, name)
-        if not least <= value <= most:
-            known = f"{low:g}" if low == high else f"{low:g} to {high:g}"
-            yield f"warning: parameters.{name} = {value:g}; the model's table has {known} {model.table[name].unit}"
+        values = {name: getattr(parameters.values, name)}
+        if given := parameters.by_region.get(name):
+            values |= {f"{name}.by_region.{region}": value for region, value in given.by_region.items()}
+        for key, value in values.items():
+            if not least <= value <= most:
+                known = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+                yield f"warning: parameters.{key} = {value:g}; the model's table has {known} {model.table[name].unit}"
+
+
+def _parameter_sets(scenario: Scenario) -> list[Any]:
+    """The run's parameters, and these with the value of each region that has one of its own."""
+    parameters = scenario.parameters
+    regions = {region for given in parameters.by_region.values() for region in given.by_region}
+    sets = [parameters.values]
+    for region in sorted(regions):
+        own = {n: g.by_region[region] for n, g in parameters.by_region.items() if region in g.by_region}
+        sets.append(parameters.values._replace(**own))
+    return sets
 
 
 def _substeps(scenario: Scenario, peaks: Mapping[str, float]) -> Iterator[str]:
@@ -68,9 +83,9 @@ def _substeps(scenario: Scenario, peaks: Mapping[str, float]) -> Iterator[str]:
     choices, model = scenario.integrator, scenario.model
     if choices.kind != "strang" or choices.reaction != "rk2":
         return
-    p, u = scenario.parameters.values, model.Fields(*(peaks[name] for name in model.names))
+    u = model.Fields(*(peaks[name] for name in model.names))
     with np.errstate(all="ignore"):
-        losses = np.array([float(loss) for loss in balance(u, slow(u, p), p)[1]])
+        losses = np.max([balance(u, slow(u, p), p)[1] for p in _parameter_sets(scenario)], axis=0)
     f = int(np.argmax(np.nan_to_num(losses)))
     step = 0.5 * choices.dt / choices.substeps
     if losses[f] * step <= STABLE:

@@ -45,7 +45,7 @@ def box_of(scenario: Scenario) -> Grid:
 
 def notes_of(scenario: Scenario) -> list[str]:
     """What a dispersion relation leaves out."""
-    masks = ", ".join(scenario.parameters.masks)
+    masks = ", ".join(scenario.parameters.by_cell)
     notes = [f"{masks} varies in space: the dispersion relation takes the preset's number"] if masks else []
     return notes if box_of(scenario) else [*notes, "no box: no dispersion relation"]
 

@@ -233,6 +233,19 @@ def test_a_parameter_by_region_is_the_mean_over_the_cell(tmp_path):
     space.destroy()
 
 
+def test_odd_values_of_regions_are_told(carmodel, write, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = RUN.replace("MASK", str(save(tmp_path / "a.nii.gz"))).replace("tumour = 0.002", "tumour = 2.0")
+    text = text.replace("r_T = ", "d_TB = { by_region = { vessel = 90.0 } }\nr_T = ").replace(
+        "dt = 0.05", 'dt = 0.05\nkind = "strang"'
+    )
+    answer = carmodel("check", write(text))
+    assert answer.code == 0, answer.err
+    first, second = answer.err.splitlines()
+    assert first == "warning: parameters.D_C.by_region.tumour = 2; the model's table has 0.014 cm^2/day"
+    assert second.startswith("warning: integrator.substeps = 1: TB is lost at up to 90")
+
+
 def ramp(path, axes=(1.0, 1.0, 1.0), offset=0.0, grow=1.0):
     """A map on voxels of its own, 0.3 + 0.2 x in cm, over the image of the mask and `grow` times its extent."""
     matrix = np.diag([10.0 * 0.04 * axis for axis in axes] + [1.0])

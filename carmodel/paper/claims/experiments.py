@@ -51,7 +51,7 @@ def experiments(sections: Iterable[str], overrides: list[str]) -> dict[str, Scen
 def _check_files(scenarios: Iterable[Scenario]) -> None:
     """Read the volumes that overrides name, before any process starts; raise InputError where one cannot be used."""
     for scenario in scenarios:
-        if scenario.initial.files or scenario.parameters.masks:
+        if scenario.initial.files or scenario.parameters.by_cell:
             from ...runs.images import check_files  # brings in MPI and PETSc, which the verdicts do without
 
             try:
