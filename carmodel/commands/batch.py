@@ -49,6 +49,9 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+#: Exit codes of a process that somebody, or the kernel for want of memory, has killed; mpirun's when a rank was.
+LOST = (-signal.SIGKILL, 128 + signal.SIGKILL)
+
 #: Makes runs in a folder, quietly or not, and says how they ended.
 Executor = Callable[[Mapping[str, Scenario], Path, bool], "list[Ended]"]
 
@@ -76,7 +79,7 @@ def make(runs: Mapping[str, Scenario], folder: Path, execute: Executor, quiet: b
 
     A run is there where its directory, `folder`/name, holds a finished one of the same scenario.  One that was stopped,
     failed or killed goes on from its last checkpoint, or begins anew where it has none; of its directory only what
-    carmodel writes is removed.
+    carmodel writes is removed.  One that is killed meanwhile is tried once more.
 
     Raises InputError before anything is made when a directory holds another scenario, or one that is being made; and
     after all others are made, InputError when runs refused their input, and NumericsError when runs failed.  On SIGINT,
@@ -163,7 +166,7 @@ class Job:
 
     name: str
     out: Path
-    end: float
+    scenario: Scenario
     process: subprocess.Popen[bytes]
     complaints: Path
     bar: TaskID | None = None
@@ -193,6 +196,8 @@ class Batch:
         self._count, self._folder, self._scratch, self._quiet = len(runs), folder, scratch, quiet
         self._models = [f"--models={folder}" for folder in searched()]
         self._running: list[Job] = []
+        self._started = 0
+        self._lost: set[str] = set()
         self._ended: list[Ended] = []
         self._signal = 0
         self._bars: Progress | None = None
@@ -219,7 +224,8 @@ class Batch:
         return self._ended
 
     def _start(self, name: str, scenario: Scenario) -> None:
-        file = self._scratch / f"{len(self._waiting)}.toml"
+        self._started += 1
+        file = self._scratch / f"{self._started}.toml"
         file.write_text(scenario.toml(), encoding="utf-8")
         out, complaints = self._folder / name, file.with_suffix(".txt")
         resume = ["--resume"] if (out / RUN_FILE).exists() else []
@@ -232,21 +238,29 @@ class Batch:
                 env=_environment(),
                 start_new_session=True,  # a terminal's ^C is ours to pass on
             )
-        job = Job(name, out, scenario.time.end, process, complaints)
+        job = Job(name, out, scenario, process, complaints)
         if self._bars:
-            job.bar = self._bars.add_task(printable(name), total=job.end, unit="")
+            job.bar = self._bars.add_task(printable(name), total=scenario.time.end, unit="")
         self._running.append(job)
 
     def _look_at(self, job: Job) -> None:
         code = job.process.poll()
         if self._bars and job.bar is not None:
             t = job.time_reached()
-            self._bars.update(job.bar, completed=t, unit=f"t = {t:g} of {job.end:g} days")
+            self._bars.update(job.bar, completed=t, unit=f"t = {t:g} of {job.scenario.time.end:g} days")
         if code is None:
             return
         self._running.remove(job)
         if code == 1:  # a bug of ours
             raise RuntimeError(f"{job.name}:\n{job.complaint()}")
+        if code in LOST and job.name not in self._lost:  # once more, as what killed it may be over
+            self._lost.add(job.name)
+            self._waiting.append((job.name, job.scenario))
+            if self._bars and job.bar is not None:
+                self._bars.remove_task(job.bar)
+            elif not self._quiet:
+                print(one_line(f"killed {job.name}; once more"), file=sys.stderr, flush=True)
+            return
         self._ended.append(Ended(job.name, code, job.complaint().splitlines()[-1] if code else ""))
         if self._bars and job.bar is not None:
             self._bars.remove_task(job.bar)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -338,17 +339,39 @@ def test_a_killed_run_is_told_and_made_anew(write, tmp_path):
     file = write(SMALL + "[integrator]\nkind = 'strang'\ndt = 1e-5\n[sweep]\n'time.end' = [0.02, 100.0]\n")
     command = [ROOT / ".venv/bin/carmodel", "sweep", file, "--out", tmp_path / "out", "--jobs", "1"]
     manifest = tmp_path / "out/case/end=100.0/manifest.json"
+    killed = set()
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=dict(os.environ)) as job:
         for _ in range(600):
-            if manifest.is_file():
+            with suppress(OSError, ValueError):
+                if (pid := json.loads(manifest.read_text())["pid"]) not in killed:
+                    os.kill(pid, signal.SIGKILL)
+                    killed.add(pid)
+            if len(killed) == 2:
                 break
             time.sleep(0.1)
-        os.kill(json.loads(manifest.read_text())["pid"], signal.SIGKILL)
         told = job.communicate(timeout=60)[1].splitlines()
     assert job.returncode == 3
+    assert "killed case/end=100.0; once more" in told
     assert told[-1] == "1 of 2 runs failed: case/end=100.0: ended by signal 9"
     assert json.loads(manifest.read_text())["status"] == "running"
     assert not batch._is_finished(manifest.parent, expand(file, [])["case/end=100.0"])
+
+
+def test_a_run_that_is_killed_once_is_made_all_the_same(write, tmp_path):
+    file = write(SMALL + "[integrator]\nkind = 'strang'\ndt = 1e-3\n[sweep]\n'time.end' = [1.0]\n")
+    command = [ROOT / ".venv/bin/carmodel", "sweep", file, "--out", tmp_path / "out", "--ranks", "2"]
+    manifest = tmp_path / "out/case/end=1.0/manifest.json"
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=dict(os.environ)) as job:
+        for _ in range(600):
+            with suppress(OSError, ValueError):
+                os.kill(json.loads(manifest.read_text())["pid"], signal.SIGKILL)
+                break
+            time.sleep(0.1)
+        told = job.communicate(timeout=120)[1].splitlines()
+    assert job.returncode == 0, told
+    assert "killed case/end=1.0; once more" in told
+    run = RunDirectory(manifest.parent)
+    assert (run.status, run.manifest["ranks"]) == ("finished", 2)
 
 
 def test_the_table_has_a_killed_run_that_had_written_nothing(carmodel, write, tmp_path):
