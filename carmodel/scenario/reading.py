@@ -191,6 +191,7 @@ _UNION_TAGS = {
     "number",
     "name",
     "table",
+    "regions",
     "of shape",
     "of a field",
     "kind = box",
