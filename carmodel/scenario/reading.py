@@ -204,7 +204,11 @@ def _first_problem(error: ValidationError, tables: dict[str, Any]) -> str:
     problem, *others = error.errors()
     keys: list[str] = []
     current: Any = tables
+    tagged = False
     for part in problem["loc"]:
+        if not tagged and isinstance(current, dict) and part == current.get("shape"):
+            tagged = True  # a shape's name, which may be a key of it too
+            continue
         try:
             current = current[part]
         except (KeyError, IndexError, TypeError):

@@ -464,7 +464,9 @@ def test_files_that_cannot_be_used_are_refused_in_one_line(carmodel, write, tmp_
         ("dt = 0.05", 'method = "exponential"', "exponential"),
         ("every = 0.15", 'every = 0.15\nformats = ["csv"]', "csv"),
         ("[space.domain]\n", "[space.domain]\nunit = 'inch'\n", "space.domain.unit"),
-        ("reach = 0.15", "reach = -1.0", "reach"),
+        ("reach = 0.15", "reach = -1.0", "initial.cart.reach = -1.0; accepted"),
+        ('region = "vessel"', "region = 3", "initial.cart.region = 3; accepted"),
+        ('region = "vessel", ', "", "initial.cart.region: missing"),
     ],
 )
 def test_wrong_tables_are_refused_in_one_line(carmodel, write, tmp_path, old, new, says):
