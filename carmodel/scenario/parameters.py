@@ -29,12 +29,12 @@ class ByRegion(Table):
 
 def _number_or_table(value: object) -> str:
     if isinstance(value, ByRegion) or (isinstance(value, Mapping) and "by_region" in value):
-        return "by region"
+        return "regions"
     return "table" if isinstance(value, Mapping | Mask) else "number"
 
 
 NumberOrMask = Annotated[
-    Annotated[NonNegative, Tag("number")] | Annotated[Mask, Tag("table")] | Annotated[ByRegion, Tag("by region")],
+    Annotated[NonNegative, Tag("number")] | Annotated[Mask, Tag("table")] | Annotated[ByRegion, Tag("regions")],
     Discriminator(_number_or_table),
 ]
 

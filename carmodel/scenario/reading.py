@@ -191,6 +191,7 @@ _UNION_TAGS = {
     "number",
     "name",
     "table",
+    "regions",
     "of shape",
     "of a field",
     "kind = box",
@@ -203,7 +204,11 @@ def first_problem(error: ValidationError, tables: dict[str, Any]) -> str:
     problem, *others = error.errors()
     keys: list[str] = []
     current: Any = tables
+    tagged = False
     for part in problem["loc"]:
+        if not tagged and isinstance(current, dict) and part == current.get("shape"):
+            tagged = True  # a shape's name, which may be a key of it too
+            continue
         try:
             current = current[part]
         except (KeyError, IndexError, TypeError):

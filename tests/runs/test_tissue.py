@@ -449,12 +449,24 @@ def test_files_that_cannot_be_used_are_refused_in_one_line(carmodel, write, tmp_
         ),
         ("r_T = ", "r_T = { mask = 'none.nii' }\nd_C = ", "parameters.r_T.mask = "),
         ("r_T = ", "r_X = ", "unknown key 'r_X'"),
+        (
+            "tumour = 0.3",
+            "tumour = -0.3",
+            "parameters.r_T.by_region.tumour = -0.3; accepted: greater than or equal to 0",
+        ),
+        (
+            "r_T = { by_region = { tumour = 0.3 } }",
+            "r_T = { by_region = 3 }",
+            "parameters.r_T.by_region = 3; accepted: a table",
+        ),
         ("lengths = [1.2, 1.0, 0.8]\n", "", "lengths: missing"),
         ("dt = 0.05", 'kind = "strang"\ndiffusion = "jacobi"', "jacobi"),
         ("dt = 0.05", 'method = "exponential"', "exponential"),
         ("every = 0.15", 'every = 0.15\nformats = ["csv"]', "csv"),
         ("[space.domain]\n", "[space.domain]\nunit = 'inch'\n", "space.domain.unit"),
-        ("reach = 0.15", "reach = -1.0", "reach"),
+        ("reach = 0.15", "reach = -1.0", "initial.cart.reach = -1.0; accepted"),
+        ('region = "vessel"', "region = 3", "initial.cart.region = 3; accepted"),
+        ('region = "vessel", ', "", "initial.cart.region: missing"),
     ],
 )
 def test_wrong_tables_are_refused_in_one_line(carmodel, write, tmp_path, old, new, says):
