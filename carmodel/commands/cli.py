@@ -12,6 +12,7 @@ from .. import __version__
 from ..tools.environment import environment, launched_rank
 from ..tools.errors import InputError, NumericsError
 from ..tools.messages import printable
+from .options import Account, Batch, Jobs, Memory, Models, Overrides, Partition, Petsc, Ranks, RunFile, Step, Time
 from .process import end
 
 # Typer names only the subclass: UsageError itself is where the Typer at hand keeps click.
@@ -24,41 +25,8 @@ app = typer.Typer(
     rich_markup_mode="markdown",  # rich's own would take [sweep] for a style
 )
 
-RunFile = Annotated[Path, typer.Argument(metavar="FILE", help="Run file (TOML).")]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Replace a key, as in space.cells=[20,20,20]."),
-]
-Models = Annotated[
-    list[Path] | None,
-    typer.Option(
-        metavar="FOLDER",
-        callback=lambda ctx, folders: _search(ctx, folders or ()),
-        help="Look models up there, too; may be given again.",
-    ),
-]
-Jobs = Annotated[
-    int | None, typer.Option(metavar="N", min=1, help="Runs at a time; as many as there are cores for unless given.")
-]
-Ranks = Annotated[int, typer.Option(metavar="N", min=1, help="Processes of a run, one core each.")]
-Time = Annotated[str, typer.Option(metavar="TIME", help="Time of one start, as 12h; the partition's own.")]
-Partition = Annotated[str, typer.Option(metavar="P", help="Partition, or queue.")]
-Account = Annotated[str, typer.Option(metavar="A", help="Account that pays.")]
-Memory = Annotated[str, typer.Option(metavar="SIZE", help="Memory of each process, as 4G.")]
-Batch = Annotated[
-    list[str] | None, typer.Option(metavar="OPTION", help="Another option for the batch system; more may be given.")
-]
-Step = Annotated[str, typer.Option(metavar="HOW", help="Start the processes by mpirun or by srun.")]
-
 #: Elements of a job array that run at a time unless `--jobs` says.
 MOST_AT_ONCE = 1000
-
-
-def _search(ctx: typer.Context, folders: Iterable[Path]) -> None:
-    """Look models up in these folders until the command ends."""
-    from ..models import searching
-
-    ctx.with_resource(searching(folders))
 
 
 def _version(wanted: bool) -> None:
@@ -79,7 +47,7 @@ def _carmodel(
 @app.command()
 def run(
     file: RunFile,
-    petsc: Annotated[list[str] | None, typer.Argument(metavar="[-- PETSC...]", help="Options for PETSc.")] = None,
+    petsc: Petsc = None,
     out: Annotated[
         str | None, typer.Option(metavar="DIR", help="Run directory; results/NAME-OF-FILE unless given.")
     ] = None,
@@ -107,7 +75,7 @@ def run(
 @app.command()
 def submit(
     file: RunFile,
-    petsc: Annotated[list[str] | None, typer.Argument(metavar="[-- PETSC...]", help="Options for PETSc.")] = None,
+    petsc: Petsc = None,
     out: Annotated[
         str | None, typer.Option(metavar="DIR", help="Run directory; results/NAME-OF-FILE unless given.")
     ] = None,
