@@ -34,7 +34,7 @@ Jobs = Annotated[
 Ranks = Annotated[int, typer.Option(metavar="N", min=1, help="Processes of a run, one core each.")]
 Time = Annotated[str, typer.Option(metavar="TIME", help="Time of one start, as 12h; the partition's own.")]
 Partition = Annotated[str, typer.Option(metavar="P", help="Partition, or queue.")]
-Account = Annotated[str, typer.Option(metavar="A", help="Account that pays.")]
+Account = Annotated[str, typer.Option(metavar="NAME", help="Account that pays.")]
 Memory = Annotated[str, typer.Option(metavar="SIZE", help="Memory of each process, as 4G.")]
 Batch = Annotated[
     list[str] | None, typer.Option(metavar="OPTION", help="Another option for the batch system; more may be given.")
