@@ -238,6 +238,7 @@ def test_command_line_errors_are_told_once():
     assert answer.err.count("\n") == 1, answer.err
 
 
+@pytest.mark.slow
 def test_pieces_of_different_process_grids_make_one_volume(write, tmp_path):
     case = write(CASE)
     for name, ranks in (("a", 2), ("b", 3)):

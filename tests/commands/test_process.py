@@ -76,12 +76,9 @@ cli.main()
 
 ONCE = [
     ("bug", "set-up", 1),
-    ("input", "start", 1),
     ("numerics", "step", 1),
     ("interrupt", "step", 0),
-    ("memory", "step", 1),
     ("disk", "output", 0),
-    ("exit", "output", 1),
     ("numerics", "step", "all"),
 ]
 MATRIX = [

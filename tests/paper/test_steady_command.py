@@ -117,7 +117,11 @@ def test_boxes_and_meshes(carmodel):
         (["--set", "parameters.d_C=-1"], "parameters.d_C"),
         (["nowhere.toml"], "nowhere.toml: no such file"),
         (["--jason"], "--jason"),
-        (["--set", "parameters.mu_0=1e200"], "numbers overflow; the most extreme is mu_0 = 1e+200; accepted"),
+        pytest.param(
+            ["--set", "parameters.mu_0=1e200"],
+            "numbers overflow; the most extreme is mu_0 = 1e+200; accepted",
+            marks=pytest.mark.slow,
+        ),
         (["--set", "parameters.lambda_H=1e-310"], "the most extreme is lambda_H = 1e-310"),
         (["--set", "parameters.rho_C=1e308", "--json"], "the most extreme is rho_C"),
     ],

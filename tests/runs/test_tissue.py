@@ -112,6 +112,7 @@ def test_runs_on_a_turned_image_are_the_same(carmodel, write, tmp_path):
     assert difference.relative_max.max() < 1e-5
 
 
+@pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")  # of pynrrd on Python 3.12
 def test_files_of_all_kinds_say_the_same(tmp_path):
     """NRRD's axes point left and back; VTK's cells are the voxels; micrometres and metres are lengths too."""
     expected, origin = shares(save(tmp_path / "a.nii"))

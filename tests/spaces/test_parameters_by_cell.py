@@ -30,8 +30,10 @@ SPACES = {
     "cut box": lambda: CutBoxSpace(CELLS, LENGTHS, ball),
     "mesh": lambda: MeshSpace(grid_mesh(CELLS, LENGTHS)),
 }
+#: Those that always run: each integrator and each space once.
+ALWAYS = [("heun", "cut box"), ("patankar", "cut box"), ("imex", "mesh"), ("exponential", "box"), ("coupled", "mesh")]
 PAIRS = [
-    (way, kind)
+    pytest.param(way, kind, marks=[] if (way, kind) in ALWAYS else pytest.mark.slow)
     for way in WAYS
     for kind in SPACES
     if (way != "coupled" or kind == "mesh") and (way != "exponential" or kind == "box")
