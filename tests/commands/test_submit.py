@@ -152,10 +152,11 @@ def run(file, out, *more):
 def test_a_real_slurm_starts_a_job_again_until_it_is_done(carmodel, write, tmp_path, step):
     file, fine = write(LONG), ["--set", "integrator.dt=0.0005"]
     seconds = {}
-    for end in (0.02, 0.06):  # the first compiles
+    for end in (0.02, 0.12):  # the first compiles
         run(file, tmp_path / f"probe{end}", *fine, "--set", f"time.end={end}")
         seconds[end] = RunDirectory(tmp_path / f"probe{end}").manifest["wall_seconds"]["total"]
-    longer = [*fine, "--set", f"time.end={round(0.06 * TAKES / seconds[0.06], 4)}"]
+    days = 0.1 * TAKES / max(seconds[0.12] - seconds[0.02], 0.1)
+    longer = [*fine, "--set", f"time.end={round(days, 4)}"]
     with slurm.running(tmp_path / "slurm") as environment, pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
             patch.setenv(name, value)
@@ -166,11 +167,11 @@ def test_a_real_slurm_starts_a_job_again_until_it_is_done(carmodel, write, tmp_p
         state, restarts = slurm.wait_for(job, environment, 420)
     log = (tmp_path / "job.slurm.log").read_text()
     assert state == "COMPLETED", (state, restarts, log)
-    assert restarts == 2, log
+    assert restarts >= 2, log
     run(file, tmp_path / "whole", *longer)
     assert differences(tmp_path / "job", tmp_path / "whole") == []
     resumed = RunDirectory(tmp_path / "job").manifest["resumed"]
-    assert len(resumed) == 2
+    assert len(resumed) == restarts
 
 
 NINE = (
