@@ -164,7 +164,7 @@ def test_a_real_slurm_starts_a_job_again_until_it_is_done(carmodel, write, tmp_p
         answer = carmodel("submit", file, "--out", tmp_path / "job", *asked, *longer)
         assert answer.code == 0, answer.err
         job = int(answer.out.splitlines()[0].split()[-1])
-        state, restarts = slurm.wait_for(job, environment, 420)
+        state, restarts = slurm.wait_for(job, environment, 1200)
     log = (tmp_path / "job.slurm.log").read_text()
     assert state == "COMPLETED", (state, restarts, log)
     assert restarts >= 2, log
