@@ -124,11 +124,11 @@ from pathlib import Path
 from mpi4py import MPI
 from carmodel.commands.run import Wishes, launch
 from carmodel.spaces import BoxSpace
-def broken(self, field):
+def broken(self, u, fields):
     if MPI.COMM_WORLD.rank == 1:
         raise RuntimeError("a bug on one rank")
     MPI.COMM_WORLD.barrier()
-BoxSpace.exchange_field = broken
+BoxSpace.exchange = broken
 launch(Path(sys.argv[1]), Wishes(Path(sys.argv[2]), [], [], True))
 """
 

@@ -114,7 +114,7 @@ def test_a_box_without_memory_leaves_nothing(alive, monkeypatch):
         def __getattr__(self, name):
             return getattr(np, name)
 
-        def zeros(self, *_):
+        def array(self, *_, **__):
             raise MemoryError
 
     monkeypatch.setattr(box, "np", Full())
