@@ -17,11 +17,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ..models import searched
+from ..runs.directory import CHECKPOINTS
 from ..scenario.scenario import Scenario
 from ..tools.errors import InputError
 from ..tools.messages import one_line
 from .batch import Ended, Executor
-from .submit import Job, head, start, submitted
+from .submit import RESUMED, Job, head, start, submitted
 
 #: Seconds between questions to SLURM, and for which an element without an exit code may be on its way to one.
 PERIOD, LATE = 2.0, 20.0
@@ -34,15 +35,7 @@ cd {cd} || exit 2
 n=$SLURM_ARRAY_TASK_ID
 files={scratch}/$n
 out=$(cat "$files.out")
-newest() {{ ls "$out/checkpoints" 2>/dev/null | sort | tail -n 1; }}
-before=$(newest)
-{start} "$files.toml" {models} --out "$out" --resume --quiet 2>"$files.txt"
-code=$?
-# 4: stopped before its time was up.  Again, unless all that time has led nowhere.
-if [ "$code" = 4 ] && [ "$(newest)" != "$before" ]; then
-    scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_$n" && sleep 60
-fi
-echo "$code" >"$files.code.new" && mv "$files.code.new" "$files.code"
+{resumed}echo "$code" >"$files.code.new" && mv "$files.code.new" "$files.code"
 exit "$code"
 """
 
@@ -120,12 +113,14 @@ def _submitted_in(scratch: Path) -> str:
 
 def _script(job: Job, mine: Array, at_once: int) -> str:
     more = (f"--array=1-{len(mine.names)}%{at_once}", *job.more)
-    text = _BODY.format(
-        cd=shlex.quote(str(Path.cwd())),
-        scratch=shlex.quote(str(mine.scratch)),
-        start=shlex.join(start(job, "slurm")),
-        models=shlex.join(f"--models={folder}" for folder in searched()),
+    run = shlex.join([*start(job, "slurm"), *(f"--models={folder}" for folder in searched())])
+    resumed = RESUMED.format(
+        checkpoints=f'"$out/{CHECKPOINTS}"',
+        start=f'{run} "$files.toml" --out "$out" --resume --quiet 2>"$files.txt"',
+        again='scontrol requeue "${SLURM_ARRAY_JOB_ID}_$n"',
+        wait=60,
     )
+    text = _BODY.format(cd=shlex.quote(str(Path.cwd())), scratch=shlex.quote(str(mine.scratch)), resumed=resumed)
     return head("slurm", job._replace(more=more), "carmodel", mine.scratch / "%a.log") + text
 
 

@@ -24,13 +24,10 @@ from ..tools.errors import InputError, NumericsError
 from ..tools.locks import hold
 from ..tools.messages import one_line, printable
 from ..tools.signals import signals_handled
-from .launcher import launcher
+from .launcher import COMMAND, launcher
 
 #: Seconds between looks at the processes.
 PERIOD = 0.2
-
-# -P: from where this process has carmodel, not from the current folder.
-COMMAND = [sys.executable, "-P", "-c", "from carmodel.commands.cli import main; main()", "run"]
 
 
 def _environment() -> dict[str, str]:

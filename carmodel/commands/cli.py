@@ -12,7 +12,21 @@ from .. import __version__
 from ..tools.environment import environment, launched_rank
 from ..tools.errors import InputError, NumericsError
 from ..tools.messages import printable
-from .options import Account, Batch, Jobs, Memory, Models, Overrides, Partition, Petsc, Ranks, RunFile, Step, Time
+from .options import (
+    Account,
+    Batch,
+    Jobs,
+    Memory,
+    Models,
+    Overrides,
+    Partition,
+    Petsc,
+    Ranks,
+    RunFile,
+    RunFolder,
+    Step,
+    Time,
+)
 from .process import end
 
 # Typer names only the subclass: UsageError itself is where the Typer at hand keeps click.
@@ -48,9 +62,7 @@ def _carmodel(
 def run(
     file: RunFile,
     petsc: Petsc = None,
-    out: Annotated[
-        str | None, typer.Option(metavar="DIR", help="Run directory; results/NAME-OF-FILE unless given.")
-    ] = None,
+    out: RunFolder = None,
     overrides: Overrides = None,
     models: Models = None,
     resume: Annotated[
@@ -76,9 +88,7 @@ def run(
 def submit(
     file: RunFile,
     petsc: Petsc = None,
-    out: Annotated[
-        str | None, typer.Option(metavar="DIR", help="Run directory; results/NAME-OF-FILE unless given.")
-    ] = None,
+    out: RunFolder = None,
     overrides: Overrides = None,
     models: Models = None,
     ranks: Ranks = 1,
@@ -156,17 +166,18 @@ def sweep(
         execute = array(job, jobs or MOST_AT_ONCE)
     folder, sweep = Path(out or "results"), read_sweep(file, overrides or [])
     wanted = [parsed(text) for text in outcome or []]
-    made: list[str] | None = None
+
+    def tell(made: Collection[str]) -> None:
+        _write_results(sweep.runs, folder, made)
+        if sweep.axes:
+            print(printable(f"table: {write_table(sweep.inputs, folder, file.stem, wanted)}"))
+
     try:
         made = make(sweep.runs, folder, execute, quiet)
     except NumericsError:  # some failed, and all others are made
-        made = list(sweep.runs)
+        tell(sweep.runs)
         raise
-    finally:
-        if made is not None:
-            _write_results(sweep.runs, folder, made)
-        if made is not None and sweep.axes:
-            print(printable(f"table: {write_table(sweep.inputs, folder, file.stem, wanted)}"))
+    tell(made)
 
 
 @app.command()

@@ -1,9 +1,13 @@
-"""How programs of several MPI processes are started."""
+"""How runs are started in processes of their own."""
 
+import sys
 from pathlib import Path
 
 #: The project's start of MPI programs, where this is a checkout.
 MPIRUN = Path(__file__).parents[2] / "runs/mpirun.sh"
+
+# -P: from where this process has carmodel, not from the current folder.
+COMMAND = [sys.executable, "-P", "-c", "from carmodel.commands.cli import main; main()", "run"]
 
 
 def launcher(ranks: int) -> list[str]:

@@ -15,6 +15,9 @@ def _search(ctx: typer.Context, folders: Iterable[Path]) -> None:
 
 
 RunFile = Annotated[Path, typer.Argument(metavar="FILE", help="Run file (TOML).")]
+RunFolder = Annotated[
+    str | None, typer.Option("--out", metavar="DIR", help="Run directory; results/NAME-OF-FILE unless given.")
+]
 Petsc = Annotated[list[str] | None, typer.Argument(metavar="[-- PETSC...]", help="Options for PETSc.")]
 Overrides = Annotated[
     list[str] | None,

@@ -4,13 +4,13 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from ..runs.directory import CHECKPOINTS
 from ..tools.errors import InputError
 from ..tools.walltime import seconds_of
-from .launcher import launcher
+from .launcher import COMMAND, launcher
 
 #: Seconds at most that a job runs before the command does.
 LATE = 20.0
@@ -62,37 +62,32 @@ def script(system: str, run: list[str], out: Path, job: Job) -> str:
         mine += ["--walltime", f"{seconds - min(LATE, 0.1 * seconds):.0f}s"]
     top = head(system, job, out.name, files.log.resolve())
     command = [*start(job, system), *_before_petsc(run, mine)]
-    lines = {
-        "cd": shlex.quote(str(Path.cwd())),
-        "start": shlex.join(command),
-        "checkpoints": shlex.quote(str(out / "checkpoints")),
-        "again": _AGAIN[system].format(script=shlex.quote(str(files.script.resolve()))),
-    }
-    return top + _BODY.format(**lines)
+    again = (
+        'scontrol requeue "$SLURM_JOB_ID"' if system == "slurm" else f"qsub {shlex.quote(str(files.script.resolve()))}"
+    )
+    resumed = RESUMED.format(
+        checkpoints=shlex.quote(str(out / CHECKPOINTS)),
+        start=shlex.join(command),
+        again=again,
+        wait=60 if system == "slurm" else 0,
+    )
+    return f'{top}\ncd {shlex.quote(str(Path.cwd()))} || exit 2\n{resumed}exit "$code"\n'
 
 
-_BODY = """
-cd {cd} || exit 2
-newest() {{ ls {checkpoints} 2>/dev/null | sort | tail -n 1; }}
+#: A start of a run, and that of the next one where its time was up.  A job that is told to be requeued is ended by that.
+RESUMED = """newest() {{ ls {checkpoints} 2>/dev/null | sort | tail -n 1; }}
 before=$(newest)
 {start}
 code=$?
 # 4: stopped before its time was up.  Again, unless all that time has led nowhere.
 if [ "$code" = 4 ]; then
     if [ "$(newest)" = "$before" ]; then
-        echo "carmodel submit: no checkpoint was made in the time of a start; not started again" >&2
+        echo "carmodel: no checkpoint was made in the time of a start; not started again" >&2
     else
-        {again}
+        {again} && sleep {wait}
     fi
 fi
-exit "$code"
 """
-
-_AGAIN = {
-    # The job that is told to be requeued is ended by that.
-    "slurm": 'scontrol requeue "$SLURM_JOB_ID" && sleep 60',
-    "pbs": "qsub {script}",
-}
 
 
 def head(system: str, job: Job, name: str, log: Path) -> str:
@@ -109,7 +104,7 @@ def head(system: str, job: Job, name: str, log: Path) -> str:
 def start(job: Job, system: str) -> list[str]:
     """The command that begins a run, before its arguments."""
     by = ["srun", "--mpi=pmix", f"--ntasks={job.ranks}"] if (job.step, system) == ("srun", "slurm") else None
-    return [*(launcher(job.ranks) if by is None else by), sys.executable, "-m", "carmodel", "run"]
+    return [*(launcher(job.ranks) if by is None else by), *COMMAND]
 
 
 def _slurm_options(job: Job, name: str, log: Path) -> list[str]:

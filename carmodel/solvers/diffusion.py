@@ -88,7 +88,7 @@ class KrylovDiffusion(Owner):
         if len(by_transform) == len(self._solvers) and space.comm.size > 1:
             self._all_by_transform = by_transform
 
-    def _krylov(self, name: str, D: float | Array, matrices: "dict[float, DiffusionMatrix]") -> "_Krylov":
+    def _krylov(self, name: str, D: float | Array, matrices: dict[float, DiffusionMatrix]) -> "_Krylov":
         """A PETSc solver; those of one constant diffusivity share its matrix."""
         shared = D if isinstance(D, float) else id(D)
         if shared not in matrices:

@@ -1,13 +1,14 @@
 """Ghosts of a box's blocks: one message to each neighbour for all fields."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+#: Where a layer of cells is in a block.
+Plane = tuple[slice | int, ...]
 
 #: Tag of the messages.
 _TAG = 71
@@ -28,14 +29,12 @@ class Halo:
         strides = (1, grid[0], grid[0] * grid[1])
         place = [comm.rank // stride % n for stride, n in zip(strides, grid, strict=True)]
         #: Rank, where what it needs is, and where what it sends goes.
-        self._sides: list[tuple[int, tuple[slice | int, ...], tuple[slice | int, ...]]] = []
+        self._sides: list[tuple[int, Plane, Plane]] = []
         for axis in range(3):
             for step, own, ghost in ((-1, 1, 0), (1, -2, -1)):
                 if 0 <= place[axis] + step < grid[axis]:
-                    sent, got = ([slice(1, -1)] * 3 for _ in range(2))
-                    planes: tuple[list[Any], list[Any]] = sent, got
-                    planes[0][2 - axis], planes[1][2 - axis] = own, ghost
-                    self._sides.append((comm.rank + step * strides[axis], tuple(planes[0]), tuple(planes[1])))
+                    rank = comm.rank + step * strides[axis]
+                    self._sides.append((rank, _plane(2 - axis, own), _plane(2 - axis, ghost)))
         self._buffers: dict[int, list[tuple[Array, Array]]] = {}
         self._shape = tuple(shape)
 
@@ -62,3 +61,8 @@ class Halo:
             shapes = [np.empty(self._shape)[plane].shape for _, plane, _ in self._sides]
             self._buffers[n] = [(np.empty((n, *shape)), np.empty((n, *shape))) for shape in shapes]
         return self._buffers[n]
+
+
+def _plane(axis: int, place: int) -> Plane:
+    """The cells at a place along one axis, without those at the ends of the others."""
+    return tuple(place if a == axis else slice(1, -1) for a in range(3))
