@@ -22,7 +22,7 @@ from ..scenario.scenario import Scenario
 from ..tools.errors import InputError
 from ..tools.messages import one_line
 from .batch import Ended, Executor
-from .submit import RESUMED, Job, head, start, submitted
+from .submit import REQUEUE, RESUMED, Job, head, start, submitted
 
 #: Seconds between questions to SLURM, and for which an element without an exit code may be on its way to one.
 PERIOD, LATE = 2.0, 20.0
@@ -117,8 +117,7 @@ def _script(job: Job, mine: Array, at_once: int) -> str:
     resumed = RESUMED.format(
         checkpoints=f'"$out/{CHECKPOINTS}"',
         start=f'{run} "$files.toml" --out "$out" --resume --quiet 2>"$files.txt"',
-        again='scontrol requeue "${SLURM_ARRAY_JOB_ID}_$n"',
-        wait=60,
+        again=REQUEUE.format(job="${SLURM_ARRAY_JOB_ID}_$n"),
     )
     text = _BODY.format(cd=shlex.quote(str(Path.cwd())), scratch=shlex.quote(str(mine.scratch)), resumed=resumed)
     return head("slurm", job._replace(more=more), "carmodel", mine.scratch / "%a.log") + text

@@ -62,19 +62,18 @@ def script(system: str, run: list[str], out: Path, job: Job) -> str:
         mine += ["--walltime", f"{seconds - min(LATE, 0.1 * seconds):.0f}s"]
     top = head(system, job, out.name, files.log.resolve())
     command = [*start(job, system), *_before_petsc(run, mine)]
-    again = (
-        'scontrol requeue "$SLURM_JOB_ID"' if system == "slurm" else f"qsub {shlex.quote(str(files.script.resolve()))}"
-    )
-    resumed = RESUMED.format(
-        checkpoints=shlex.quote(str(out / CHECKPOINTS)),
-        start=shlex.join(command),
-        again=again,
-        wait=60 if system == "slurm" else 0,
-    )
+    again = REQUEUE.format(job="$SLURM_JOB_ID")
+    if system == "pbs":
+        again = f"qsub {shlex.quote(str(files.script.resolve()))}"
+    checkpoints = shlex.quote(str(out / CHECKPOINTS))
+    resumed = RESUMED.format(checkpoints=checkpoints, start=shlex.join(command), again=again)
     return f'{top}\ncd {shlex.quote(str(Path.cwd()))} || exit 2\n{resumed}exit "$code"\n'
 
 
-#: A start of a run, and that of the next one where its time was up.  A job that is told to be requeued is ended by that.
+#: SLURM ends the job that it is told to requeue.
+REQUEUE = 'scontrol requeue "{job}" && sleep 60'
+
+#: A start of a run, and the next one where its time was up.
 RESUMED = """newest() {{ ls {checkpoints} 2>/dev/null | sort | tail -n 1; }}
 before=$(newest)
 {start}
@@ -84,7 +83,7 @@ if [ "$code" = 4 ]; then
     if [ "$(newest)" = "$before" ]; then
         echo "carmodel: no checkpoint was made in the time of a start; not started again" >&2
     else
-        {again} && sleep {wait}
+        {again}
     fi
 fi
 """

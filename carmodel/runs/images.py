@@ -166,17 +166,17 @@ def check_files(scenario: Scenario) -> None:
             raise InputError(f"space.mesh = '{mesh}': {error}; accepted: {ACCEPTED}") from None
     images = list(initial_images(scenario.initial).values())
     images += [mask_image(name, mask) for name, mask in scenario.parameters.masks.items()]
-    walls = []
+    walls, tissue = [], None
     if isinstance(scenario.space, Box):
         walls = scenario.space.walls
-        if scenario.space.domain:
-            origin = Tissue(scenario.space).origin
-            walls = [(low, low + length) for low, length in zip(origin, scenario.space.lengths, strict=True)]
+        if scenario.space.domain and images:
+            tissue = Tissue(scenario.space)
+            walls = [(low, low + length) for low, length in zip(tissue.origin, scenario.space.lengths, strict=True)]
     low, high = np.transpose(walls) if walls else (np.zeros(0), np.zeros(0))
+    if tissue:
+        low, high = tissue.part_in_box
     for image in images:
         if image.is_scan and not image.ignore_geometry:
-            if isinstance(scenario.space, Box) and scenario.space.domain:
-                low, high = Tissue(scenario.space).part_in_box
             image.read_scan(low, high)
         elif isinstance(scenario.space, Box):
             image.read_for_box(scenario.space.cells, walls)

@@ -28,7 +28,7 @@ class Halo:
         self._comm = comm
         strides = (1, grid[0], grid[0] * grid[1])
         place = [comm.rank // stride % n for stride, n in zip(strides, grid, strict=True)]
-        #: Rank, where what it needs is, and where what it sends goes.
+        #: By neighbour its rank, the layer that it is sent, and where the layer that it sends is put.
         self._sides: list[tuple[int, Plane, Plane]] = []
         for axis in range(3):
             for step, own, ghost in ((-1, 1, 0), (1, -2, -1)):
